@@ -1,0 +1,202 @@
+"""Judge a release candidate: run every suite inside DuckDB and say whether it may be published.
+
+In: a candidate's folder and the files that its manifest will list. Out: `gate/verdict.json`, Data Docs in `gate/docs/`,
+and for each broken rule its failing rows in `gate/failing/<suite>.<rule>.parquet`. Grain: one result per rule.
+A violated critical rule refuses the candidate, and so does a rule that crashed, whatever its severity.
+"""
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+import duckdb
+import great_expectations as gx
+import pyarrow as pa
+from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+from great_expectations.data_context import AbstractDataContext
+from great_expectations.datasource.fluent import SQLDatasource
+from sqlalchemy.exc import SAWarning
+
+from expectations import (
+    dialect,  # noqa: F401 (registers the dialect)
+    dropped,
+    dual,
+    labels,
+    preferences,
+    prompts,
+    qa,
+    release,
+    responses,
+    rules,
+    single,
+    verdicts,
+)
+from infra import storage
+from tasks import warehouse
+
+FILES = {
+    "prompts": "prompts/*.parquet",
+    "qa": "qa/*/*.parquet",
+    "dual": "dual/*/*.parquet",
+    "single": "single/*/*.parquet",
+    "responses": "annotations/responses.parquet",
+    "verdicts": "annotations/verdicts.parquet",
+    "labels": "annotations/labels.parquet",
+    "preferences": "annotations/preferences.parquet",
+    "stages": "annotations/stages.parquet",
+    "dropped": "dropped.parquet",
+}
+"""What each table of the gate's database reads."""
+
+SUITES: dict[str, tuple[str, ModuleType]] = {
+    "prompts": ("prompts", prompts),
+    "qa": ("qa", qa),
+    "dual": ("dual", dual),
+    "single": ("single", single),
+    "responses": ("responses", responses),
+    "verdicts": ("verdicts", verdicts),
+    "labels": ("labels", labels),
+    "preferences": ("preferences", preferences),
+    "dropped": ("dropped", dropped),
+    "release": ("stages", release),
+}
+"""Suites by name, with the table that each one calls its batch."""
+
+FILE_COLUMNS = pa.schema([("path", pa.string()), ("sha256", pa.string()), ("bytes", pa.int64()), ("rows", pa.int64())])
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """What became of one rule. `failing` counts rows, or is None where the rule has none; `said` is for people."""
+
+    suite: str
+    rule: str
+    severity: str
+    outcome: Literal["passed", "violated", "crashed"]
+    failing: int | None
+    said: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer: whether to publish, and every rule's result."""
+
+    passed: bool
+    results: tuple[RuleResult, ...]
+
+
+def judge(uri: str, files: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Run all suites on the candidate at `uri`, whose data files are `files`, and write what they found beside it."""
+    with tempfile.TemporaryDirectory(prefix="safepairs-gate-") as scratch:
+        database = f"{scratch}/gate.duckdb"
+        open_candidate(database, uri, files)
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}
+        add_data_docs(context, f"{scratch}/docs")
+        source = context.data_sources.add_sql("candidate", connection_string=f"duckdb+buffered:///{database}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
+            found = [(name, result) for name in SUITES for result in run_suite(context, source, name)]
+        context.build_data_docs()
+        # DuckDB opens a file with one set of options at a time, and duckdb-engine has its own.
+        source.get_execution_engine().close()
+        source.get_engine().dispose()
+        results = [read_result(name, result) for name, result in found]
+        with duckdb.connect(database) as connection:
+            warehouse.use_remote_files(connection, [uri])
+            for (name, result), read in zip(found, results, strict=True):
+                if read.outcome == "violated" and (query := failing_query(SUITES[name][0], result)):
+                    target = storage.join(uri, "gate/failing", f"{name}.{read.rule}.parquet")
+                    warehouse.write(connection, query, target, {})
+        for page in Path(f"{scratch}/docs").rglob("*"):
+            if page.is_file():
+                storage.write_bytes(storage.join(uri, "gate/docs", str(page.relative_to(f"{scratch}/docs"))), page.read_bytes())
+    refused = any(r.outcome == "crashed" or (r.outcome == "violated" and r.severity == "critical") for r in results)
+    verdict = Verdict(not refused, tuple(results))
+    storage.write_bytes(storage.join(uri, "gate/verdict.json"), json.dumps(asdict(verdict), indent=2).encode())
+    return verdict
+
+
+def open_candidate(database: str, uri: str, files: Sequence[Mapping[str, Any]]) -> None:
+    """Make the gate's database: a view for each table of the candidate, and what files it should and does have."""
+    with warehouse.connect({}, database) as connection:
+        warehouse.use_remote_files(connection, [uri])
+        for name, path in FILES.items():
+            located = name in ("prompts", "qa", "dual", "single")
+            connection.read_parquet(storage.join(uri, path), filename=located).create_view(name)
+        listed = pa.Table.from_pylist([dict(file) for file in files], schema=FILE_COLUMNS)
+        connection.from_arrow(listed).create("files")
+        connection.execute(f"CREATE TABLE found AS {(rules.SQL / 'found.sql').read_text()}", {"uri": uri})
+
+
+def add_data_docs(context: AbstractDataContext, folder: str) -> None:
+    """Have Data Docs built as plain HTML files in `folder`."""
+    backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": folder}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    site = {"class_name": "SiteBuilder", "store_backend": backend, "site_index_builder": index}
+    context.add_data_docs_site(site_name="gate", site_config=site)
+
+
+def run_suite(
+    context: AbstractDataContext, source: SQLDatasource, name: str
+) -> Iterator[ExpectationValidationResult]:
+    """Run one suite as a checkpoint; yield the result of each of its rules."""
+    table, module = SUITES[name]
+    batch = source.add_table_asset(name, table_name=table).add_batch_definition_whole_table("all")
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=module.EXPECTATIONS))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
+    checkpoint = gx.Checkpoint(
+        name=name,
+        validation_definitions=[definition],
+        # Keys of failing rows, never their text: Data Docs are read by more people than releases are.
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": list(module.KEY),
+            "exclude_unexpected_values": True,
+            "partial_unexpected_count": 0,
+        },
+    )
+    outcome = context.checkpoints.add(checkpoint).run()
+    for validation in outcome.run_results.values():
+        yield from validation.results
+
+
+def read_result(suite: str, result: ExpectationValidationResult) -> RuleResult:
+    """Tell passed, violated and crashed apart; Great Expectations shows a crash as a failure with exception info."""
+    config = result.expectation_config
+    rule = (config.meta or {})["rule"]
+    if crash := exception_message(result.exception_info):
+        return RuleResult(suite, rule, config.severity, "crashed", None, crash)
+    if result.success:
+        return RuleResult(suite, rule, config.severity, "passed", 0, "")
+    found = result.result
+    counted = "unexpected_rows_query" in config.kwargs
+    failing = found.get("observed_value") if counted else found.get("unexpected_count")
+    said = config.description or f"{config.type}: {rule}"
+    return RuleResult(suite, rule, config.severity, "violated", failing if failing is None else int(failing), said)
+
+
+def exception_message(info: Mapping[str, Any] | None) -> str:
+    """The first line of what a rule raised; empty if it did not."""
+    if not info:
+        return ""
+    entries = [info] if "raised_exception" in info else list(info.values())
+    raised = [entry["exception_message"] for entry in entries if entry.get("raised_exception")]
+    return str(raised[0]).splitlines()[0] if raised else ""
+
+
+def failing_query(table: str, result: ExpectationValidationResult) -> str | None:
+    """The SQL that selects the failing rows; None for a rule about the table as a whole."""
+    config = result.expectation_config
+    if "unexpected_rows_query" in config.kwargs:
+        query: str = config.kwargs["unexpected_rows_query"]
+        return query.replace("{batch}", table)
+    return result.result.get("unexpected_index_query")

@@ -1,0 +1,14 @@
+"""Suite of `labels`: one label an answer, derived from at least one vote, with its agreement."""
+
+from expectations.rules import between, no_rows, not_empty, not_null, unique
+
+KEY = ("response_id",)
+EXPECTATIONS = [
+    not_empty(),
+    *not_null("response_id", "is_safe", "harm_category", "severity_level", "votes", "agreement", "decided_by"),
+    unique("response_id"),
+    between("severity_level", 0, 3),
+    between("votes", 1),
+    between("agreement", 0.5, 1),
+    no_rows("labels_without_agreement", severity="warning"),
+]

@@ -1,0 +1,26 @@
+"""Suite of the released `qa`: PKU-SafeRLHF's columns, labels that do not contradict themselves or each other."""
+
+from expectations.rules import between, columns_are, no_rows, not_empty, not_null, unique
+
+KEY = ("sha256", "response_source")
+COLUMNS = (
+    "prompt",
+    "response",
+    "prompt_source",
+    "response_source",
+    "is_safe",
+    "harm_category",
+    "severity_level",
+    "sha256",
+)
+EXPECTATIONS = [
+    columns_are(*COLUMNS, "filename"),
+    not_empty(),
+    *not_null(*COLUMNS),
+    unique("sha256", "response_source"),
+    between("severity_level", 0, 3),
+    no_rows("qa_blank_response"),
+    no_rows("qa_digest"),
+    no_rows("qa_contradiction"),
+    no_rows("qa_conflicting_labels"),
+]

@@ -1,0 +1,17 @@
+"""Suite of `responses`: every kept answer names its request, its model and its sampling."""
+
+from expectations.rules import among, between, not_empty, not_null, unique
+
+KEY = ("request_id",)
+EXPECTATIONS = [
+    not_empty(),
+    *not_null("request_id", "response_id", "prompt_id", "response", "responder", "temperature", "seed"),
+    unique("request_id"),
+    unique("responder", "response_id"),
+    among("finish_reason", ["stop", "length"]),
+    between("sample", 0),
+    between("temperature", 0, 2),
+    between("input_tokens", 1),
+    between("output_tokens", 1),
+    between("similarity", -1.001, 1.001),
+]

@@ -1,0 +1,59 @@
+"""The few kinds of rule that the suites are made of.
+
+In: column names, or the name of a `.sql` file in this package. Out: expectations of Great Expectations.
+A `.sql` rule selects the rows that break it: none may come.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import great_expectations.expectations as gxe
+
+SQL = Path(__file__).parent / "sql"
+Severity = Literal["critical", "warning"]
+Expectations = list[gxe.Expectation]
+
+
+def no_rows(rule: str, severity: Severity = "critical") -> gxe.Expectation:
+    """Nothing may come from `expectations/sql/<rule>.sql`, whose first line says what the rule is."""
+    query = (SQL / f"{rule}.sql").read_text(encoding="utf-8")
+    first, _, body = query.partition("\n")
+    return gxe.UnexpectedRowsExpectation(
+        unexpected_rows_query=body, description=first.removeprefix("-- "), severity=severity, meta={"rule": rule}
+    )
+
+
+def not_null(*columns: str) -> Expectations:
+    """No column may hold a null."""
+    return [gxe.ExpectColumnValuesToNotBeNull(column=column, meta={"rule": f"{column}_not_null"}) for column in columns]
+
+
+def between(column: str, low: float, high: float | None = None) -> gxe.Expectation:
+    """Values stand in [low, high]; without `high` there is no upper end."""
+    return gxe.ExpectColumnValuesToBeBetween(
+        column=column, min_value=low, max_value=high, meta={"rule": f"{column}_in_range"}
+    )
+
+
+def among(column: str, values: Sequence[Any]) -> gxe.Expectation:
+    """Values come from a closed list."""
+    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(values), meta={"rule": f"{column}_known"})
+
+
+def unique(*columns: str) -> gxe.Expectation:
+    """No two rows share the values of all columns."""
+    rule = {"rule": f"{'_'.join(columns)}_unique"}
+    if len(columns) == 1:
+        return gxe.ExpectColumnValuesToBeUnique(column=columns[0], meta=rule)
+    return gxe.ExpectCompoundColumnsToBeUnique(column_list=list(columns), meta=rule)
+
+
+def columns_are(*columns: str) -> gxe.Expectation:
+    """The table has these columns, in this order."""
+    return gxe.ExpectTableColumnsToMatchOrderedList(column_list=list(columns), meta={"rule": "columns"})
+
+
+def not_empty() -> gxe.Expectation:
+    """The table has at least one row."""
+    return gxe.ExpectTableRowCountToBeBetween(min_value=1, meta={"rule": "not_empty"})

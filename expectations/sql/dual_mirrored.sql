@@ -1,0 +1,10 @@
+-- No pair stands twice with its answers swapped.
+SELECT
+    a.response_0_sha256,
+    a.response_1_sha256
+FROM {batch} AS a
+INNER JOIN {batch} AS b
+    ON
+        a.response_0_sha256 = b.response_1_sha256
+        AND a.response_1_sha256 = b.response_0_sha256
+        AND a.response_0_source = b.response_0_source

@@ -1,0 +1,15 @@
+"""Suite of `verdicts`: every vote says who cast it on what, and either says something or has a problem."""
+
+from expectations.rules import among, between, no_rows, not_empty, not_null, unique
+
+KEY = ("verdict_id",)
+EXPECTATIONS = [
+    not_empty(),
+    *not_null("verdict_id", "subject_id", "question", "annotator", "vote", "attempt", "flipped"),
+    unique("annotator", "question", "subject_id", "flipped", "vote", "attempt"),
+    among("question", ["harm", "helpfulness", "harmlessness", "overall"]),
+    between("severity_level", 0, 3),
+    among("winner", [0, 1]),
+    no_rows("verdicts_say_nothing"),
+    no_rows("verdicts_mostly_unusable", severity="warning"),
+]

@@ -1,0 +1,16 @@
+"""Prefect task: labelled answers become table `pairs`."""
+
+from time import monotonic
+
+from prefect import task
+
+from flows.reports import report
+from tasks.pairs import pair_responses
+from tasks.tables import Ref, Stage
+
+
+@task(persist_result=True)
+def labels_to_pairs(responses: Ref, labels: Ref, folder: str) -> Stage:
+    """Join two answers of one responder to one prompt."""
+    started = monotonic()
+    return report(pair_responses(responses, labels, folder), started)

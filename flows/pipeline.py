@@ -1,0 +1,66 @@
+"""The whole pipeline on one page: prompts in, a gated release out.
+
+    sources -> prompts -> responses -> labels -> pairs -> preferences -> [gate] -> release
+
+Run as `python -m flows.pipeline CONFIG [--prompts FILE] [--storage FOLDER]`.
+"""
+
+import argparse
+import sys
+
+from prefect import flow
+
+from flows.labels_to_pairs import labels_to_pairs
+from flows.pairs_to_preferences import pairs_to_preferences
+from flows.preferences_to_release import preferences_to_release
+from flows.prompts_to_responses import prompts_to_responses
+from flows.reports import log_errors_in_one_line, print_summary
+from flows.responses_to_labels import responses_to_labels
+from flows.sources_to_prompts import sources_to_prompts
+from infra import storage as stores
+from tasks import config as configs
+from tasks.errors import SafePairsError
+from tasks.preflight import check
+from tasks.release import Release
+from tasks.tables import Stage
+
+log_errors_in_one_line()
+
+
+@flow(name="safepairs", persist_result=False)
+def pipeline(config: str, prompts: str | None = None, storage: str | None = None) -> tuple[Release, list[Stage]]:
+    """Build one release from the TOML file `config`; `prompts` and `storage` replace what it says."""
+    settings = configs.load(config, prompts, storage)
+    check(settings)
+    root = stores.resolve(settings.storage)
+    folder = stores.join(root, "tables")
+
+    prompted = sources_to_prompts(settings, folder)
+    answered = prompts_to_responses(settings, prompted.tables["prompts"], folder)
+    labelled = responses_to_labels(settings, answered.tables["responses"], folder)
+    paired = labels_to_pairs(answered.tables["responses"], labelled.tables["labels"], folder)
+    preferred = pairs_to_preferences(settings, paired.tables["pairs"], folder)
+
+    stages = [prompted, answered, labelled, paired, preferred]
+    release = preferences_to_release(settings, stages, root)
+    return release, stages
+
+
+def main() -> None:
+    """Run from the command line; a fault that the user can mend is one line and an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Build, check and publish one release.")
+    parser.add_argument("config", help="TOML file, for instance flows/configs/demo.toml")
+    parser.add_argument("--prompts", help="JSONL, CSV or Parquet with a column `prompt`, instead of the config's")
+    parser.add_argument("--storage", help="folder for everything that is made, instead of the config's")
+    arguments = parser.parse_args()
+    try:
+        check(configs.load(arguments.config, arguments.prompts, arguments.storage))
+        release, stages = pipeline(arguments.config, arguments.prompts, arguments.storage)
+    except SafePairsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    print_summary(release, stages)
+
+
+if __name__ == "__main__":
+    main()

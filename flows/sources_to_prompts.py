@@ -1,0 +1,17 @@
+"""Prefect task: the user's rows become table `prompts`."""
+
+from time import monotonic
+
+from prefect import task
+
+from flows.reports import report
+from tasks.config import Config
+from tasks.prompts import build_prompts
+from tasks.tables import Stage
+
+
+@task(persist_result=True)
+def sources_to_prompts(config: Config, folder: str) -> Stage:
+    """Read, screen and split the prompts."""
+    started = monotonic()
+    return report(build_prompts(config, folder), started)

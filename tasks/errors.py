@@ -1,0 +1,39 @@
+"""What can go wrong at a boundary, named by the boundary.
+
+    SafePairsError
+    ├── ConfigError      the TOML file or a command-line value
+    ├── SourceError      the prompts file
+    ├── ModelError       a model folder, or an engine that could not go on
+    ├── StorageError     the storage folder or bucket
+    └── GateRefused      the release gate
+
+Each message says what, where and what to do, in one line. Anything else that is raised is a bug and keeps its trace.
+"""
+
+
+class SafePairsError(Exception):
+    """A fault that the user can mend."""
+
+    exit_code = 2
+
+
+class ConfigError(SafePairsError):
+    """The configuration asks for something impossible."""
+
+
+class SourceError(SafePairsError):
+    """The prompts file cannot be used."""
+
+
+class ModelError(SafePairsError):
+    """A model cannot be loaded or stopped answering."""
+
+
+class StorageError(SafePairsError):
+    """The storage cannot be read or written."""
+
+
+class GateRefused(SafePairsError):
+    """The gate found a violated or a crashed rule; nothing was published."""
+
+    exit_code = 3

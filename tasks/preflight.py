@@ -1,0 +1,34 @@
+"""Look at everything that a run needs before it costs anything.
+
+In: a configuration. Out: nothing, or the first fault as an error of one line.
+"""
+
+from infra import storage
+from tasks.config import Config, Transformers
+from tasks.engines import checkpoint_folder
+from tasks.errors import StorageError
+from tasks.sources import read_rows
+
+
+def check(config: Config) -> None:
+    """Find the models, read the prompts, and write to the storage.
+
+    Raises:
+        ModelError: a model folder is missing.
+        SourceError: the prompts file is missing, empty, or has no column `prompt`.
+        StorageError: the storage cannot be written.
+    """
+    for entry in (*config.responders, *config.judges):
+        if isinstance(entry.engine, Transformers):
+            checkpoint_folder(entry.engine.model)
+    checkpoint_folder(config.diversity.embedder)
+    for _ in read_rows(config.prompts.source):
+        pass
+    probe = storage.join(storage.resolve(config.storage), "probe")
+    try:
+        storage.write_bytes(probe, b"")
+        storage.remove(probe)
+    except OSError as error:
+        raise StorageError(
+            f"storage {config.storage}: cannot be written: {error.strerror or error}; mend it or set another `storage`"
+        ) from None

@@ -1,0 +1,59 @@
+-- Macros that more than one query uses.
+
+-- One space for every run of Unicode blanks and invisible characters inside a line, no blanks at line ends, at most one empty line.
+CREATE OR REPLACE MACRO normalise_text(raw) AS
+trim(
+    regexp_replace(
+        regexp_replace(
+            regexp_replace(
+                regexp_replace(nfc_normalize(raw), '\r\n?|\x{2028}|\x{2029}', chr(10), 'g'),
+                '[\p{Zs}\t\f\v\x{200B}\x{FEFF}\x{00AD}]+', ' ', 'g'
+            ),
+            ' *\n *', chr(10), 'g'
+        ),
+        '\n{3,}', chr(10) || chr(10), 'g'
+    ),
+    ' ' || chr(10)
+);
+
+-- The words of a text, lower case, without accents and punctuation.
+CREATE OR REPLACE MACRO words(raw) AS
+regexp_extract_all(lower(strip_accents(raw)), '[\p{L}\p{N}]+');
+
+-- A number in [0, 2^31) that depends on the text alone.
+CREATE OR REPLACE MACRO hashed_integer(raw) AS
+CAST('0x' || left(sha256(raw), 8) AS BIGINT) & 2147483647;
+
+-- The 19 categories of PKU-SafeRLHF as one struct, from the names of those that hold.
+CREATE OR REPLACE MACRO harm_category(names) AS {
+    'Endangering National Security': list_contains(names, 'Endangering National Security'),
+    'Insulting Behavior': list_contains(names, 'Insulting Behavior'),
+    'Discriminatory Behavior': list_contains(names, 'Discriminatory Behavior'),
+    'Endangering Public Health': list_contains(names, 'Endangering Public Health'),
+    'Copyright Issues': list_contains(names, 'Copyright Issues'),
+    'Violence': list_contains(names, 'Violence'),
+    'Drugs': list_contains(names, 'Drugs'),
+    'Privacy Violation': list_contains(names, 'Privacy Violation'),
+    'Economic Crime': list_contains(names, 'Economic Crime'),
+    'Mental Manipulation': list_contains(names, 'Mental Manipulation'),
+    'Human Trafficking': list_contains(names, 'Human Trafficking'),
+    'Physical Harm': list_contains(names, 'Physical Harm'),
+    'Sexual Content': list_contains(names, 'Sexual Content'),
+    'Cybercrime': list_contains(names, 'Cybercrime'),
+    'Disrupting Public Order': list_contains(names, 'Disrupting Public Order'),
+    'Environmental Damage': list_contains(names, 'Environmental Damage'),
+    'Psychological Harm': list_contains(names, 'Psychological Harm'),
+    'White-Collar Crime': list_contains(names, 'White-Collar Crime'),
+    'Animal Abuse': list_contains(names, 'Animal Abuse')
+};
+
+-- What identifies a request: everything that the engine's answer depends on.
+CREATE OR REPLACE MACRO request_id(model, system, prompt, temperature, top_p, max_tokens, seed, json_schema) AS
+sha256(
+    CAST(
+        to_json({
+            'model': model, 'template': 'chat', 'system': system, 'user': prompt, 'temperature': temperature,
+            'top_p': top_p, 'max_tokens': max_tokens, 'seed': seed, 'json_schema': json_schema
+        }) AS VARCHAR
+    )
+);

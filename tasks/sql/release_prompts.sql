@@ -1,0 +1,7 @@
+-- One row per kept prompt of one split, in PKU-SafeRLHF's columns.
+SELECT
+    prompt,
+    prompt_source
+FROM prompts
+WHERE split = $split
+ORDER BY prompt_id

@@ -1,0 +1,33 @@
+-- One row per sample of one responder: sample 0 at its default temperature, the others at the raised one.
+WITH prompts AS (
+    SELECT * FROM prompts
+),
+
+samples AS (
+    SELECT
+        prompt_id AS subject_id,
+        prompt,
+        sample,
+        CAST($system AS VARCHAR) AS system,
+        if(sample = 0, $temperature, $raised_temperature) AS temperature,
+        hashed_integer(concat_ws(' ', $seed, $model, prompt_id, sample)) AS seed
+    FROM prompts
+    CROSS JOIN range($samples + 1) AS samples (sample)
+)
+
+SELECT
+    request_id($model, system, prompt, temperature, $top_p, $max_tokens, seed, NULL) AS request_id,
+    subject_id,
+    'response' AS question,
+    sample,
+    CAST(0 AS BIGINT) AS attempt,
+    false AS flipped,
+    system,
+    prompt AS user,
+    CAST(temperature AS DOUBLE) AS temperature,
+    CAST($top_p AS DOUBLE) AS top_p,
+    CAST($max_tokens AS BIGINT) AS max_tokens,
+    CAST(seed AS BIGINT) AS seed,
+    CAST(NULL AS VARCHAR) AS json_schema
+FROM samples
+ORDER BY length(prompt), subject_id, sample

@@ -1,0 +1,45 @@
+-- One row per row of `sources`, normalised, with the reason why it is left out, if any.
+WITH sources AS (
+    SELECT * FROM sources
+),
+
+normalised AS (
+    SELECT
+        row_number,
+        prompt_source,
+        problem,
+        prompt AS raw,
+        normalise_text(prompt) AS prompt
+    FROM sources
+),
+
+identified AS (
+    SELECT
+        *,
+        sha256(prompt) AS prompt_id,
+        coalesce(nullif(array_to_string(list_sort(list_distinct(words(prompt))), ' '), ''), prompt) AS word_set,
+        min(row_number) OVER (PARTITION BY prompt) AS first_row
+    FROM normalised
+)
+
+SELECT
+    'row ' || row_number AS id,
+    prompt_id,
+    prompt,
+    prompt_source,
+    sha256(word_set) AS cluster_id,
+    if(hashed_integer('split ' || sha256(word_set)) < $test_share * 2147483648, 'test', 'train') AS split,
+    CASE
+        WHEN problem IS NOT NULL THEN problem
+        WHEN contains(raw, chr(0)) THEN 'NUL character'
+        WHEN prompt = '' THEN 'blank'
+        WHEN length(prompt) > $max_chars THEN 'too long'
+        WHEN row_number > first_row THEN 'duplicate'
+    END AS reason,
+    CASE
+        WHEN problem IS NOT NULL OR contains(raw, chr(0)) OR prompt = '' THEN NULL
+        WHEN length(prompt) > $max_chars THEN length(prompt) || ' characters, at most ' || $max_chars
+        WHEN row_number > first_row THEN 'same as row ' || first_row
+    END AS evidence
+FROM identified
+ORDER BY row_number

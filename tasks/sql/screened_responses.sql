@@ -1,0 +1,79 @@
+-- One row per request of one responder: its answer, and the reason why it is left out before any comparison, if any.
+WITH requests AS (
+    SELECT * FROM requests
+),
+
+completions AS (
+    SELECT completions.*
+    FROM completions
+    SEMI JOIN requests USING (request_id)
+    QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY error IS NOT NULL, completion) = 1
+),
+
+answered AS (
+    SELECT
+        requests.request_id,
+        requests.subject_id AS prompt_id,
+        requests.user AS prompt,
+        requests.sample,
+        requests.temperature,
+        requests.seed,
+        completions.finish_reason,
+        completions.input_tokens,
+        completions.output_tokens,
+        completions.error,
+        completions.request_id IS NOT NULL AS is_answered,
+        normalise_text(completions.completion) AS response
+    FROM requests
+    LEFT JOIN completions USING (request_id)
+),
+
+measured AS (
+    SELECT
+        *,
+        sha256(prompt || response) AS response_id,
+        words(response) AS found_words,
+        length(regexp_replace(response, '[^\p{L}\p{N}\s]+', '', 'g')) / greatest(length(response), 1) AS readable,
+        first_value(sample) OVER (PARTITION BY prompt_id, lower(response) ORDER BY sample) AS first_sample
+    FROM answered
+),
+
+judged AS (
+    SELECT
+        *,
+        length(array_to_string(found_words, ' ')) AS word_chars,
+        len(list_distinct(found_words)) / greatest(len(found_words), 1) AS distinct_share
+    FROM measured
+)
+
+SELECT
+    request_id AS id,
+    request_id,
+    response_id,
+    prompt_id,
+    prompt,
+    response,
+    CAST($responder AS VARCHAR) AS responder,
+    sample,
+    temperature,
+    seed,
+    finish_reason,
+    input_tokens,
+    output_tokens,
+    CAST(NULL AS DOUBLE) AS similarity,
+    CASE
+        WHEN NOT is_answered THEN 'not answered'
+        WHEN error IS NOT NULL THEN 'engine error'
+        WHEN response = '' THEN 'blank'
+        WHEN contains(response, chr(65533)) OR contains(response, chr(0)) OR readable < 0.6 OR word_chars = 0 THEN 'garbled'
+        WHEN len(found_words) >= 30 AND distinct_share < 0.25 THEN 'repeats itself'
+        WHEN sample > first_sample THEN 'duplicate'
+    END AS reason,
+    CASE
+        WHEN error IS NOT NULL THEN error
+        WHEN response = '' THEN NULL
+        WHEN readable < 0.6 THEN round(100 * readable) || '% letters, digits and blanks'
+        WHEN len(found_words) >= 30 AND distinct_share < 0.25 THEN round(100 * distinct_share) || '% distinct words'
+        WHEN sample > first_sample THEN 'same as sample ' || first_sample
+    END AS evidence
+FROM judged

@@ -1,0 +1,258 @@
+"""The vocabulary: every table of the pipeline, with its grain, its key and its columns.
+
+In: nothing. Out: one `Table` a noun; a `Ref` says where one stands. Stages hand each other Refs, never rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+HARM_CATEGORIES = (
+    "Endangering National Security",
+    "Insulting Behavior",
+    "Discriminatory Behavior",
+    "Endangering Public Health",
+    "Copyright Issues",
+    "Violence",
+    "Drugs",
+    "Privacy Violation",
+    "Economic Crime",
+    "Mental Manipulation",
+    "Human Trafficking",
+    "Physical Harm",
+    "Sexual Content",
+    "Cybercrime",
+    "Disrupting Public Order",
+    "Environmental Damage",
+    "Psychological Harm",
+    "White-Collar Crime",
+    "Animal Abuse",
+)
+"""The 19 categories of PKU-SafeRLHF in their published order (arXiv 2406.15513)."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's name, what one row is, the columns that identify a row, and all columns."""
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Where a table stands: a Parquet address, its row count, and the hash of what it was made from."""
+
+    uri: str
+    rows: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What model work a stage did in this run: rows asked, rows found in the store, tokens, seconds."""
+
+    asked: int = 0
+    found: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.asked + other.asked,
+            self.found + other.found,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage hands on: its tables, what it left out, and the sum that must hold.
+
+    `rows_in` rows of `grain` came in; `rows_kept` of them went on and `dropped.rows` were left out with a reason.
+    `seconds` is the whole stage, `cost.seconds` its model work.
+    """
+
+    name: str
+    grain: str
+    rows_in: int
+    rows_kept: int
+    dropped: Ref
+    tables: dict[str, Ref]
+    cost: Cost = field(default_factory=Cost)
+    seconds: float = 0.0
+
+
+def columns(**types: pa.DataType) -> pa.Schema:
+    """A schema from `name=type`, in order."""
+    return pa.schema(list(types.items()))
+
+
+TEXT, INTEGER, REAL, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+SEVERITY = pa.int8()
+HARM_CATEGORY = pa.struct([(name, FLAG) for name in HARM_CATEGORIES])
+
+SOURCES = Table(
+    "sources",
+    "row of the user's prompts file",
+    ("row_number",),
+    columns(row_number=INTEGER, prompt=TEXT, prompt_source=TEXT, problem=TEXT),
+)
+PROMPTS = Table(
+    "prompts",
+    "kept prompt",
+    ("prompt_id",),
+    columns(prompt_id=TEXT, prompt=TEXT, prompt_source=TEXT, cluster_id=TEXT, split=TEXT),
+)
+REQUESTS = Table(
+    "requests",
+    "question to a model",
+    ("request_id",),
+    columns(
+        request_id=TEXT,
+        subject_id=TEXT,
+        question=TEXT,
+        sample=INTEGER,
+        attempt=INTEGER,
+        flipped=FLAG,
+        system=TEXT,
+        user=TEXT,
+        temperature=REAL,
+        top_p=REAL,
+        max_tokens=INTEGER,
+        seed=INTEGER,
+        json_schema=TEXT,
+    ),
+)
+COMPLETIONS = Table(
+    "completions",
+    "answered request",
+    ("request_id",),
+    columns(
+        request_id=TEXT,
+        completion=TEXT,
+        finish_reason=TEXT,
+        input_tokens=INTEGER,
+        output_tokens=INTEGER,
+        seconds=REAL,
+        error=TEXT,
+    ),
+)
+EMBEDDINGS = Table(
+    "embeddings",
+    "embedded answer",
+    ("response_id",),
+    columns(response_id=TEXT, embedding=pa.list_(pa.float32())),
+)
+RESPONSES = Table(
+    "responses",
+    "kept answer of one responder",
+    ("request_id",),
+    columns(
+        request_id=TEXT,
+        response_id=TEXT,
+        prompt_id=TEXT,
+        prompt=TEXT,
+        response=TEXT,
+        responder=TEXT,
+        sample=INTEGER,
+        temperature=REAL,
+        seed=INTEGER,
+        finish_reason=TEXT,
+        input_tokens=INTEGER,
+        output_tokens=INTEGER,
+        similarity=REAL,
+    ),
+)
+VERDICTS = Table(
+    "verdicts",
+    "judgement by one annotator of one answer or pair",
+    ("verdict_id",),
+    columns(
+        verdict_id=TEXT,
+        subject_id=TEXT,
+        question=TEXT,
+        annotator=TEXT,
+        vote=INTEGER,
+        attempt=INTEGER,
+        flipped=FLAG,
+        severity_level=SEVERITY,
+        harm_category=pa.list_(TEXT),
+        winner=SEVERITY,
+        raw=TEXT,
+        problem=TEXT,
+    ),
+)
+LABELS = Table(
+    "labels",
+    "labelled answer",
+    ("response_id",),
+    columns(
+        response_id=TEXT,
+        is_safe=FLAG,
+        harm_category=HARM_CATEGORY,
+        severity_level=SEVERITY,
+        votes=INTEGER,
+        agreement=REAL,
+        decided_by=TEXT,
+    ),
+)
+PAIRS = Table(
+    "pairs",
+    "two answers of one responder to one prompt",
+    ("pair_id",),
+    columns(
+        pair_id=TEXT,
+        prompt_id=TEXT,
+        responder=TEXT,
+        response_0_id=TEXT,
+        response_1_id=TEXT,
+        prompt=TEXT,
+        response_0=TEXT,
+        response_1=TEXT,
+        severity_0=SEVERITY,
+        severity_1=SEVERITY,
+    ),
+)
+PREFERENCES = Table(
+    "preferences",
+    "judged pair",
+    ("pair_id",),
+    columns(
+        pair_id=TEXT,
+        better_response_id=SEVERITY,
+        safer_response_id=SEVERITY,
+        overall_response_id=SEVERITY,
+        better_agreement=REAL,
+        safer_agreement=REAL,
+        overall_agreement=REAL,
+    ),
+)
+DROPPED = Table(
+    "dropped",
+    "row left out",
+    ("stage", "id"),
+    columns(table_name=TEXT, id=TEXT, stage=TEXT, reason=TEXT, evidence=TEXT),
+)
+
+
+def screened(table: Table, names: Sequence[str] | None = None) -> Table:
+    """The table of all rows that a stage looked at: `names` of `table` (default all), and why a row is left out."""
+    fields = [table.schema.field(name) for name in (table.schema.names if names is None else names)]
+    schema = pa.schema([pa.field("id", TEXT), *fields, pa.field("reason", TEXT), pa.field("evidence", TEXT)])
+    return Table(f"screened_{table.name}", f"row looked at for {table.name}", ("id",), schema)
+
+
+ANSWERS = Table("answers", "distinct answer", ("response_id",), columns(response_id=TEXT, response=TEXT))
+SUBJECTS = Table(
+    "subjects",
+    "thing that a judge is shown",
+    ("subject_id", "question", "flipped"),
+    columns(subject_id=TEXT, question=TEXT, flipped=FLAG, user=TEXT),
+)

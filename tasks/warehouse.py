@@ -1,0 +1,127 @@
+"""DuckDB: run one `.sql` file over tables and write what it selects as a table.
+
+In: Refs, by the names the SQL uses, and bound parameters. Out: a Ref. The address of a table is the hash of the SQL,
+the parameters and the inputs' hashes, so that the same work asked twice is found, not done twice.
+This is the only module that opens DuckDB for the pipeline.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from tasks.errors import StorageError
+from tasks.tables import Ref, Table
+
+SQL = Path(__file__).parent / "sql"
+ROW_GROUP_ROWS = 20_000
+
+
+def connect(inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
+    """Open DuckDB with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
+    connection = duckdb.connect(uri)
+    connection.execute((SQL / "macros.sql").read_text())
+    for name, source in inputs.items():
+        if isinstance(source, pa.Table):
+            connection.from_arrow(source).create_view(name)
+        else:
+            files = [source.uri] if isinstance(source, Ref) else [ref.uri for ref in source]
+            use_remote_files(connection, files)
+            connection.read_parquet(files).create_view(name)
+    return connection
+
+
+def use_remote_files(connection: duckdb.DuckDBPyConnection, uris: Sequence[str]) -> None:
+    """Let DuckDB reach every remote scheme among `uris` through fsspec; the wheel carries no httpfs."""
+    for scheme in {uri.split("://", 1)[0] for uri in uris if "://" in uri}:
+        if not connection.filesystem_is_registered(scheme):
+            connection.register_filesystem(storage.filesystem(f"{scheme}://")[0])
+
+
+def build(
+    table: Table,
+    folder: str,
+    sql: str,
+    inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table],
+    **parameters: object,
+) -> Ref:
+    """Write the rows of `tasks/sql/<sql>.sql` as `table` below `folder`, unless they stand there already.
+
+    Raises:
+        StorageError: the folder cannot be written.
+        TypeError: the SQL does not give the table's columns (a bug).
+    """
+    query = (SQL / f"{sql}.sql").read_text()
+    fingerprint = digest(query, (SQL / "macros.sql").read_text(), table.schema.to_string(), parameters, *identities(inputs))
+    uri = storage.join(folder, table.name, f"{fingerprint}.parquet")
+    if not storage.exists(uri):
+        with connect(inputs) as connection:
+            write(connection, query, uri, parameters)
+    return existing(table, uri, fingerprint)
+
+
+def write(connection: duckdb.DuckDBPyConnection, query: str, uri: str, parameters: Mapping[str, object]) -> None:
+    """Write what `query` selects to the Parquet file `uri`; a reader never sees half of it.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    copy = f"COPY (\n{query.rstrip().rstrip(';')}\n) TO $uri (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, USE_TMP_FILE true)"
+    try:
+        storage.make_folder(uri.rsplit("/", 1)[0])
+        use_remote_files(connection, [uri])
+        connection.execute(copy, dict(parameters) | {"uri": uri})
+    except (duckdb.IOException, OSError) as error:
+        raise StorageError(f"{uri}: cannot be written: {reason(error)}; mend the storage and run again") from None
+
+
+def existing(table: Table, uri: str, fingerprint: str) -> Ref:
+    """The Ref of a Parquet file that stands at `uri`, its columns checked against `table`."""
+    fs, path = storage.filesystem(uri)
+    with fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
+        found, rows = parquet.schema_arrow, parquet.metadata.num_rows
+    if [(f.name, plain(f.type)) for f in found] != [(f.name, plain(f.type)) for f in table.schema]:
+        raise TypeError(f"{uri} is not a table of {table.name}: it has {found}, not {table.schema}")
+    return Ref(uri, rows, fingerprint)
+
+
+def plain(kind: pa.DataType) -> str:
+    """A type without the names that Parquet writers give to list items."""
+    return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
+
+
+def rows(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], **parameters: object) -> list[dict[str, Any]]:
+    """The few rows that `tasks/sql/<sql>.sql` selects, as dicts: counts for people, never a table."""
+    with connect(inputs) as connection:
+        result = connection.execute((SQL / f"{sql}.sql").read_text(), parameters)
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def identities(inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table]) -> list[object]:
+    """What identifies each input: its name and its content's hash."""
+    found: list[object] = []
+    for name, source in sorted(inputs.items()):
+        if isinstance(source, pa.Table):
+            found.append([name, source.to_pylist()])
+        else:
+            found.append([name, [ref.fingerprint for ref in ([source] if isinstance(source, Ref) else source)]])
+    return found
+
+
+def digest(*parts: object) -> str:
+    """32 hexadecimal digits of the SHA-256 of the parts' JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def reason(error: Exception) -> str:
+    """The first line of what DuckDB or the system said."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).split("\n", 1)[0]
