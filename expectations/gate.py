@@ -6,6 +6,7 @@ A violated critical rule refuses the candidate, and so does a rule that crashed,
 """
 
 import json
+import logging
 import os
 import tempfile
 import warnings
@@ -95,6 +96,7 @@ class Verdict:
 
 def judge(uri: str, files: Sequence[Mapping[str, Any]]) -> Verdict:
     """Run all suites on the candidate at `uri`, whose data files are `files`, and write what they found beside it."""
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="safepairs-gate-") as scratch:
         database = f"{scratch}/gate.duckdb"
         open_candidate(database, uri, files)
@@ -172,16 +174,16 @@ def run_suite(
 def read_result(suite: str, result: ExpectationValidationResult) -> RuleResult:
     """Tell passed, violated and crashed apart; Great Expectations shows a crash as a failure with exception info."""
     config = result.expectation_config
-    rule = (config.meta or {})["rule"]
+    rule, severity = (config.meta or {})["rule"], str(config.severity.value)
     if crash := exception_message(result.exception_info):
-        return RuleResult(suite, rule, config.severity, "crashed", None, crash)
+        return RuleResult(suite, rule, severity, "crashed", None, crash)
     if result.success:
-        return RuleResult(suite, rule, config.severity, "passed", 0, "")
+        return RuleResult(suite, rule, severity, "passed", 0, "")
     found = result.result
     counted = "unexpected_rows_query" in config.kwargs
     failing = found.get("observed_value") if counted else found.get("unexpected_count")
     said = config.description or f"{config.type}: {rule}"
-    return RuleResult(suite, rule, config.severity, "violated", failing if failing is None else int(failing), said)
+    return RuleResult(suite, rule, severity, "violated", failing if failing is None else int(failing), said)
 
 
 def exception_message(info: Mapping[str, Any] | None) -> str:

@@ -1,6 +1,5 @@
 """Prefect task: judges compare table `pairs`; tables `verdicts` and `preferences` come out."""
 
-from functools import partial
 from time import monotonic
 
 from prefect import task
@@ -16,4 +15,5 @@ from tasks.tables import Ref, Stage
 def pairs_to_preferences(config: Config, pairs: Ref, folder: str) -> Stage:
     """Settle helpfulness, harmlessness and the overall choice of every pair."""
     started = monotonic()
-    return report(prefer(config, pairs, folder, partial(ray_cluster, config.cluster.cpus)), started)
+    with ray_cluster(config.cluster.cpus) as cluster:
+        return report(prefer(config, pairs, folder, cluster), started)

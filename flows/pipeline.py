@@ -14,7 +14,7 @@ from flows.labels_to_pairs import labels_to_pairs
 from flows.pairs_to_preferences import pairs_to_preferences
 from flows.preferences_to_release import preferences_to_release
 from flows.prompts_to_responses import prompts_to_responses
-from flows.reports import log_errors_in_one_line, print_summary
+from flows.reports import print_summary, set_up_logging
 from flows.responses_to_labels import responses_to_labels
 from flows.sources_to_prompts import sources_to_prompts
 from infra import storage as stores
@@ -24,7 +24,7 @@ from tasks.preflight import check
 from tasks.release import Release
 from tasks.tables import Stage
 
-log_errors_in_one_line()
+set_up_logging()
 
 
 @flow(name="safepairs", persist_result=False)

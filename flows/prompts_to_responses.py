@@ -1,6 +1,5 @@
 """Prefect tasks: every responder answers table `prompts`, and the answers that differ become table `responses`."""
 
-from functools import partial
 from time import monotonic
 
 from prefect import task
@@ -15,14 +14,16 @@ from tasks.tables import Cost, Ref, Stage
 @task(persist_result=True, task_run_name="prompts_to_responses-{responder.name}")
 def answer(config: Config, responder: Responder, prompts: Ref, folder: str) -> tuple[Ref, Cost]:
     """Have one responder answer all prompts, on a cluster of its own."""
-    return answer_prompts(config, responder, prompts, folder, partial(ray_cluster, config.cluster.cpus))
+    with ray_cluster(config.cluster.cpus) as cluster:
+        return answer_prompts(config, responder, prompts, folder, cluster)
 
 
 @task(persist_result=True)
 def diversify(config: Config, answered: list[tuple[Ref, Cost]], folder: str) -> Stage:
     """Keep the good answers that differ."""
     refs, costs = zip(*answered, strict=True)
-    return keep_diverse(config, refs, costs, folder, partial(ray_cluster, config.cluster.cpus))
+    with ray_cluster(config.cluster.cpus) as cluster:
+        return keep_diverse(config, refs, costs, folder, cluster)
 
 
 def prompts_to_responses(config: Config, prompts: Ref, folder: str) -> Stage:

@@ -54,7 +54,7 @@ def describe(verdict: Verdict) -> str:
     """The verdict in one line: what was broken, by rule."""
     broken = [f"{r.suite}.{r.rule} {r.outcome} ({r.severity})" for r in verdict.results if r.outcome != "passed"]
     outcome = "passed" if verdict.passed else "refused"
-    return f"{outcome}, {len(verdict.results)} rules, {len(broken)} broken" + (f": {'; '.join(broken)}" if broken else "")
+    return f"{outcome}: {len(broken)} of {len(verdict.results)} rules broken" + (f": {', '.join(broken)}" if broken else "")
 
 
 def report_release(release: Release, stages: Sequence[Stage]) -> None:
@@ -96,7 +96,9 @@ class OneLineErrors(logging.Filter):
         return True
 
 
-def log_errors_in_one_line() -> None:
-    """Put the filter on the loggers of Prefect's engine."""
+def set_up_logging() -> None:
+    """Show the progress of stages, and errors in one line."""
+    logging.getLogger("tasks").setLevel(logging.INFO)
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(OneLineErrors())

@@ -1,6 +1,5 @@
 """Prefect task: judges label table `responses`; tables `verdicts` and `labels` come out."""
 
-from functools import partial
 from time import monotonic
 
 from prefect import task
@@ -16,4 +15,5 @@ from tasks.tables import Ref, Stage
 def responses_to_labels(config: Config, responses: Ref, folder: str) -> Stage:
     """Label every distinct answer."""
     started = monotonic()
-    return report(label_responses(config, responses, folder, partial(ray_cluster, config.cluster.cpus)), started)
+    with ray_cluster(config.cluster.cpus) as cluster:
+        return report(label_responses(config, responses, folder, cluster), started)

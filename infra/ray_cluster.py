@@ -1,11 +1,12 @@
 """Bring a Ray cluster up for the length of a block of work, and always tear it down.
 
-In: how many CPUs. Out: a connected Ray driver. An already connected driver is used as it is and left running.
+In: how many CPUs. Out: a function that connects this process to the cluster, which starts when it is first called.
+An already connected process is used as it is and left connected.
 """
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import ray
@@ -15,24 +16,28 @@ OBJECT_STORE_BYTES = 512 * 2**20
 
 
 @contextmanager
-def ray_cluster(cpus: int) -> Iterator[None]:
-    """Run the body on a local Ray cluster of `cpus` CPUs; its processes end with this one, even by `kill -9`."""
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Its C++ core writes past Python logging, and warns at every start of an actor that has arguments.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    ray.init(
-        num_cpus=cpus,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    DataContext.get_current().enable_progress_bars = False
+def ray_cluster(cpus: int) -> Iterator[Callable[[], None]]:
+    """Offer the body a local Ray cluster of `cpus` CPUs; its processes end with this one, even by `kill -9`."""
+    was_connected = ray.is_initialized()
+
+    def connect() -> None:
+        if ray.is_initialized():
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Its C++ core writes past Python logging, and warns at every start of an actor that has arguments.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        ray.init(
+            num_cpus=cpus,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        DataContext.get_current().enable_progress_bars = False
+
     try:
-        yield
+        yield connect
     finally:
-        ray.shutdown()
+        if not was_connected:
+            ray.shutdown()

@@ -10,7 +10,6 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -29,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_REPORTS = 5
 
-Cluster = Callable[[], AbstractContextManager[None]]
-"""Opens a Ray cluster for the length of a `with` block; which one is the caller's business."""
+Cluster = Callable[[], None]
+"""Connects this process to a Ray cluster, if it is not connected yet; which one is the caller's business."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ def obtain(work: Work, wanted: Ref, folder: str, cluster: Cluster) -> tuple[Ref,
     pending = unanswered(work, wanted, folder, uri)
     cost = Cost(asked=pending.rows, found=wanted.rows - pending.rows)
     if pending.rows:
-        with cluster():
-            cost += fill(work, pending, uri)
+        cluster()
+        cost += fill(work, pending, uri)
         pending = unanswered(work, wanted, folder, uri)
     answered = warehouse.digest(wanted.fingerprint, pending.rows)
     return Ref(storage.join(uri, "*.parquet"), wanted.rows - pending.rows, answered), cost
