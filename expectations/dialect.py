@@ -9,7 +9,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 
 
-class BufferedExecutionContext(Dialect.execution_ctx_cls):  # type: ignore[misc, name-defined]
+class BufferedExecutionContext(Dialect.execution_ctx_cls):  # type: ignore[misc]
     """Fetch all rows before anybody can close the connection."""
 
     def post_exec(self) -> None:
@@ -19,7 +19,7 @@ class BufferedExecutionContext(Dialect.execution_ctx_cls):  # type: ignore[misc,
             self.cursor_fetch_strategy = FullyBufferedCursorFetchStrategy(self.cursor, self.cursor.description, rows)
 
 
-class BufferedDialect(Dialect):
+class BufferedDialect(Dialect):  # type: ignore[misc]
     """duckdb-engine's dialect, buffered."""
 
     driver = "buffered"

@@ -115,12 +115,14 @@ def judge(uri: str, files: Sequence[Mapping[str, Any]]) -> Verdict:
         with duckdb.connect(database) as connection:
             warehouse.use_remote_files(connection, [uri])
             for (name, result), read in zip(found, results, strict=True):
-                if read.outcome == "violated" and (query := failing_query(SUITES[name][0], result)):
+                if read.outcome == "violated" and (query := failing_query(result)):
                     target = storage.join(uri, "gate/failing", f"{name}.{read.rule}.parquet")
                     warehouse.write(connection, query, target, {})
         for page in Path(f"{scratch}/docs").rglob("*"):
             if page.is_file():
-                storage.write_bytes(storage.join(uri, "gate/docs", str(page.relative_to(f"{scratch}/docs"))), page.read_bytes())
+                storage.write_bytes(
+                    storage.join(uri, "gate/docs", str(page.relative_to(f"{scratch}/docs"))), page.read_bytes()
+                )
     refused = any(r.outcome == "crashed" or (r.outcome == "violated" and r.severity == "critical") for r in results)
     verdict = Verdict(not refused, tuple(results))
     storage.write_bytes(storage.join(uri, "gate/verdict.json"), json.dumps(asdict(verdict), indent=2).encode())
@@ -147,9 +149,7 @@ def add_data_docs(context: AbstractDataContext, folder: str) -> None:
     context.add_data_docs_site(site_name="gate", site_config=site)
 
 
-def run_suite(
-    context: AbstractDataContext, source: SQLDatasource, name: str
-) -> Iterator[ExpectationValidationResult]:
+def run_suite(context: AbstractDataContext, source: SQLDatasource, name: str) -> Iterator[ExpectationValidationResult]:
     """Run one suite as a checkpoint; yield the result of each of its rules."""
     table, module = SUITES[name]
     batch = source.add_table_asset(name, table_name=table).add_batch_definition_whole_table("all")
@@ -195,10 +195,10 @@ def exception_message(info: Mapping[str, Any] | None) -> str:
     return str(raised[0]).splitlines()[0] if raised else ""
 
 
-def failing_query(table: str, result: ExpectationValidationResult) -> str | None:
+def failing_query(result: ExpectationValidationResult) -> str | None:
     """The SQL that selects the failing rows; None for a rule about the table as a whole."""
     config = result.expectation_config
     if "unexpected_rows_query" in config.kwargs:
-        query: str = config.kwargs["unexpected_rows_query"]
-        return query.replace("{batch}", table)
-    return result.result.get("unexpected_index_query")
+        return str(config.kwargs["unexpected_rows_query"])
+    found: str | None = result.result.get("unexpected_index_query")
+    return found

@@ -19,11 +19,12 @@ def no_rows(rule: str, severity: Severity = "critical") -> gxe.Expectation:
     """Nothing may come from `expectations/sql/<rule>.sql`, whose first line says what the rule is."""
     query = (SQL / f"{rule}.sql").read_text(encoding="utf-8")
     first, _, body = query.partition("\n")
-    if "{batch}" not in body:
-        # Great Expectations prints a warning about every query that does not name its batch, as those across tables do.
-        body = f"/* beyond {{batch}} */\n{body}"
     return gxe.UnexpectedRowsExpectation(
-        unexpected_rows_query=body, description=first.removeprefix("-- "), severity=severity, meta={"rule": rule}
+        # Great Expectations prints a warning about a query that does not name its batch. Ours name their tables.
+        unexpected_rows_query=f"/* {{batch}} */\n{body}",
+        description=first.removeprefix("-- "),
+        severity=severity,
+        meta={"rule": rule},
     )
 
 

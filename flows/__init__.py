@@ -1,0 +1,1 @@
+"""The Prefect flows: edges between tables. `pipeline.py` is the whole, each `x_to_y.py` one stage."""

@@ -1,11 +1,12 @@
 """Prefect task: judges compare table `pairs`; tables `verdicts` and `preferences` come out."""
 
+from functools import partial
 from time import monotonic
 
 from prefect import task
 
 from flows.reports import report
-from infra.ray_cluster import ray_cluster
+from infra.ray_cluster import connect
 from tasks.config import Config
 from tasks.preferences import prefer
 from tasks.tables import Ref, Stage
@@ -15,5 +16,4 @@ from tasks.tables import Ref, Stage
 def pairs_to_preferences(config: Config, pairs: Ref, folder: str) -> Stage:
     """Settle helpfulness, harmlessness and the overall choice of every pair."""
     started = monotonic()
-    with ray_cluster(config.cluster.cpus) as cluster:
-        return report(prefer(config, pairs, folder, cluster), started)
+    return report(prefer(config, pairs, folder, partial(connect, config.cluster.cpus)), started)

@@ -18,6 +18,7 @@ from flows.reports import print_summary, set_up_logging
 from flows.responses_to_labels import responses_to_labels
 from flows.sources_to_prompts import sources_to_prompts
 from infra import storage as stores
+from infra.ray_cluster import ray_cluster
 from tasks import config as configs
 from tasks.errors import SafePairsError
 from tasks.preflight import check
@@ -35,11 +36,12 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
     root = stores.resolve(settings.storage)
     folder = stores.join(root, "tables")
 
-    prompted = sources_to_prompts(settings, folder)
-    answered = prompts_to_responses(settings, prompted.tables["prompts"], folder)
-    labelled = responses_to_labels(settings, answered.tables["responses"], folder)
-    paired = labels_to_pairs(answered.tables["responses"], labelled.tables["labels"], folder)
-    preferred = pairs_to_preferences(settings, paired.tables["pairs"], folder)
+    with ray_cluster():
+        prompted = sources_to_prompts(settings, folder)
+        answered = prompts_to_responses(settings, prompted.tables["prompts"], folder)
+        labelled = responses_to_labels(settings, answered.tables["responses"], folder)
+        paired = labels_to_pairs(answered.tables["responses"], labelled.tables["labels"], folder)
+        preferred = pairs_to_preferences(settings, paired.tables["pairs"], folder)
 
     stages = [prompted, answered, labelled, paired, preferred]
     release = preferences_to_release(settings, stages, root)
@@ -48,7 +50,9 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
 
 def main() -> None:
     """Run from the command line; a fault that the user can mend is one line and an exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description="Build, check and publish one release.")
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.pipeline", description="Build, check and publish one release."
+    )
     parser.add_argument("config", help="TOML file, for instance flows/configs/demo.toml")
     parser.add_argument("--prompts", help="JSONL, CSV or Parquet with a column `prompt`, instead of the config's")
     parser.add_argument("--storage", help="folder for everything that is made, instead of the config's")

@@ -23,7 +23,9 @@ from tasks.tables import Stage
 def report(stage: Stage, started: float) -> Stage:
     """Show a stage that began at `started` (seconds of the monotonic clock) as an artifact; return it with its time."""
     timed = replace(stage, seconds=monotonic() - started)
-    create_table_artifact(table=[counts(timed)], key=timed.name.replace("_", "-"), description=f"One row per {timed.grain}")
+    create_table_artifact(
+        table=[counts(timed)], key=timed.name.replace("_", "-"), description=f"One row per {timed.grain}"
+    )
     return timed
 
 
@@ -45,7 +47,10 @@ def counts(stage: Stage) -> dict[str, str]:
 
 def report_gate(version: str, verdict: Verdict) -> None:
     """Show every rule and what became of it."""
-    rules = [{"suite": r.suite, "rule": r.rule, "severity": r.severity, "outcome": r.outcome, "rows": r.failing} for r in verdict.results]
+    rules = [
+        {"suite": r.suite, "rule": r.rule, "severity": r.severity, "outcome": r.outcome, "rows": r.failing}
+        for r in verdict.results
+    ]
     rules.sort(key=lambda rule: rule["outcome"] == "passed")
     create_table_artifact(table=rules, key="gate", description=f"Release {version}: {describe(verdict)}")
 
@@ -54,7 +59,9 @@ def describe(verdict: Verdict) -> str:
     """The verdict in one line: what was broken, by rule."""
     broken = [f"{r.suite}.{r.rule} {r.outcome} ({r.severity})" for r in verdict.results if r.outcome != "passed"]
     outcome = "passed" if verdict.passed else "refused"
-    return f"{outcome}: {len(broken)} of {len(verdict.results)} rules broken" + (f": {', '.join(broken)}" if broken else "")
+    return f"{outcome}: {len(broken)} of {len(verdict.results)} rules broken" + (
+        f": {', '.join(broken)}" if broken else ""
+    )
 
 
 def report_release(release: Release, stages: Sequence[Stage]) -> None:

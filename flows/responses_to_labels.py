@@ -1,11 +1,12 @@
 """Prefect task: judges label table `responses`; tables `verdicts` and `labels` come out."""
 
+from functools import partial
 from time import monotonic
 
 from prefect import task
 
 from flows.reports import report
-from infra.ray_cluster import ray_cluster
+from infra.ray_cluster import connect
 from tasks.config import Config
 from tasks.labels import label_responses
 from tasks.tables import Ref, Stage
@@ -15,5 +16,4 @@ from tasks.tables import Ref, Stage
 def responses_to_labels(config: Config, responses: Ref, folder: str) -> Stage:
     """Label every distinct answer."""
     started = monotonic()
-    with ray_cluster(config.cluster.cpus) as cluster:
-        return report(label_responses(config, responses, folder, cluster), started)
+    return report(label_responses(config, responses, folder, partial(connect, config.cluster.cpus)), started)

@@ -1,0 +1,1 @@
+"""Where work runs and where files stand; knows nothing of tables."""

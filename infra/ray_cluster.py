@@ -1,12 +1,11 @@
-"""Bring a Ray cluster up for the length of a block of work, and always tear it down.
+"""Bring a Ray cluster up when work first needs one, and always tear it down.
 
-In: how many CPUs. Out: a function that connects this process to the cluster, which starts when it is first called.
-An already connected process is used as it is and left connected.
+In: how many CPUs. Out: a process that is connected to Ray. A process that was connected before is left connected.
 """
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
@@ -16,28 +15,29 @@ OBJECT_STORE_BYTES = 512 * 2**20
 
 
 @contextmanager
-def ray_cluster(cpus: int) -> Iterator[Callable[[], None]]:
-    """Offer the body a local Ray cluster of `cpus` CPUs; its processes end with this one, even by `kill -9`."""
+def ray_cluster() -> Iterator[None]:
+    """Tear down, when the body ends, the cluster that `connect` started in it; `kill -9` ends its processes too."""
     was_connected = ray.is_initialized()
-
-    def connect() -> None:
-        if ray.is_initialized():
-            return
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Its C++ core writes past Python logging, and warns at every start of an actor that has arguments.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        ray.init(
-            num_cpus=cpus,
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        DataContext.get_current().enable_progress_bars = False
-
     try:
-        yield connect
+        yield
     finally:
         if not was_connected:
             ray.shutdown()
+
+
+def connect(cpus: int) -> None:
+    """Start a local Ray cluster of `cpus` CPUs and connect to it, unless this process is connected already."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Its C++ core writes past Python logging, and warns at every start of an actor that has arguments.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    ray.init(
+        num_cpus=cpus,
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    DataContext.get_current().enable_progress_bars = False

@@ -1,0 +1,1 @@
+"""What each stage does: functions from tables to tables; knows nothing of Prefect or clusters."""

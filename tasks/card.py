@@ -68,7 +68,9 @@ def configs(config: Config) -> str:
 def config_lines(name: str, folder: str) -> list[str]:
     """One entry of the block; `dual` is what loads when no name is given."""
     default = ["  default: true"] if name == "dual" else []
-    files = [line for split in ("train", "test") for line in (f"  - split: {split}", f"    path: {folder}/{split}.parquet")]
+    files = [
+        line for split in ("train", "test") for line in (f"  - split: {split}", f"    path: {folder}/{split}.parquet")
+    ]
     return [f"- config_name: {name}", *default, "  data_files:", *files]
 
 
@@ -109,7 +111,9 @@ def draw_shares(rows: Rows, title: str) -> Figure:
     """One bar per row's `name`, as long as its `rows`, with its share of the whole."""
     figure, axes = chart(title, 2.2)
     total = sum(row["rows"] for row in rows) or 1
-    bars = axes.barh([row["name"] for row in rows], [row["rows"] for row in rows], color=[SAFE, MILD, "#d07a45", SEVERE][: len(rows)])
+    bars = axes.barh(
+        [row["name"] for row in rows], [row["rows"] for row in rows], color=[SAFE, MILD, "#d07a45", SEVERE][: len(rows)]
+    )
     axes.bar_label(bars, [f"{row['rows']:,} ({row['rows'] / total:.1%})" for row in rows], padding=3)
     axes.margins(x=0.2)
     axes.invert_yaxis()

@@ -42,7 +42,23 @@ class Scripted(Section):
     journal: str | None = None
 
 
+class SentenceTransformers(Section):
+    """A local sentence-transformers model that embeds answers."""
+
+    kind: Literal["sentence-transformers"]
+    model: str
+    block_rows: int = Field(256, ge=1)
+
+
+class ScriptedEmbedder(Section):
+    """Embeddings made by counting hashed words, for tests and benchmarks."""
+
+    kind: Literal["scripted"]
+    block_rows: int = Field(256, ge=1)
+
+
 Engine = Annotated[Transformers | Scripted, Field(discriminator="kind")]
+Embedder = Annotated[SentenceTransformers | ScriptedEmbedder, Field(discriminator="kind")]
 
 
 class Prompts(Section):
@@ -69,9 +85,8 @@ class Responder(Section):
 class Diversity(Section):
     """How many answers a prompt and responder keep, and the model that tells how alike they are."""
 
-    embedder: str
+    embedder: Embedder
     alternatives: int = Field(1, ge=1)
-    block_rows: int = Field(256, ge=1)
 
 
 class Judge(Section):
@@ -141,7 +156,7 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
 
 def describe(detail: ErrorDetails) -> str:
     """`responders[0].samples: Input should be greater than or equal to 1 (is 0)`."""
-    kinds = ("transformers", "scripted")
+    kinds = ("transformers", "scripted", "sentence-transformers")
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"] if part not in kinds]
     where = "".join(parts).lstrip(".") or "file"
     value = "" if isinstance(detail["input"], dict) else f" (is {detail['input']!r})"

@@ -4,7 +4,7 @@ In: a configuration. Out: nothing, or the first fault as an error of one line.
 """
 
 from infra import storage
-from tasks.config import Config, Transformers
+from tasks.config import Config, SentenceTransformers, Transformers
 from tasks.engines import checkpoint_folder
 from tasks.errors import StorageError
 from tasks.sources import read_rows
@@ -18,10 +18,11 @@ def check(config: Config) -> None:
         SourceError: the prompts file is missing, empty, or has no column `prompt`.
         StorageError: the storage cannot be written.
     """
-    for entry in (*config.responders, *config.judges):
-        if isinstance(entry.engine, Transformers):
-            checkpoint_folder(entry.engine.model)
-    checkpoint_folder(config.diversity.embedder)
+    responders = (responder.engine for responder in config.responders)
+    judges = (judge.engine for judge in config.judges)
+    for engine in (config.diversity.embedder, *responders, *judges):
+        if isinstance(engine, Transformers | SentenceTransformers):
+            checkpoint_folder(engine.model)
     for _ in read_rows(config.prompts.source):
         pass
     probe = storage.join(storage.resolve(config.storage), "probe")

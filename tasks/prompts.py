@@ -34,5 +34,9 @@ def build_prompts(config: Config, folder: str) -> Stage:
     )
     if not prompts.rows:
         reasons = ", ".join(f"{row['rows']} {row['reason']}" for row in warehouse.rows("drops", {"dropped": [dropped]}))
-        raise SourceError(f"{config.prompts.source}: no usable prompt among {sources.rows} rows ({reasons}); mend the file")
-    return Stage("sources_to_prompts", "row of the prompts file", sources.rows, prompts.rows, dropped, {"prompts": prompts})
+        raise SourceError(
+            f"{config.prompts.source}: no usable prompt among {sources.rows} rows ({reasons}); mend the file"
+        )
+    return Stage(
+        "sources_to_prompts", "row of the prompts file", sources.rows, prompts.rows, dropped, {"prompts": prompts}
+    )

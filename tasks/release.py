@@ -78,7 +78,9 @@ def unchanged(config: Config, stages: Sequence[Stage], root: str) -> Release | N
     if latest is None or latest["fingerprint"] != release_fingerprint(config, tables_of(stages)):
         return None
     uri = storage.join(root, "releases", latest["version"])
-    return Release(latest["version"], uri, f"nothing has changed since {latest['version']}: {latest['verdict']['said']}")
+    return Release(
+        latest["version"], uri, f"nothing has changed since {latest['version']}: {latest['verdict']['said']}"
+    )
 
 
 def write_candidate(config: Config, stages: Sequence[Stage], root: str) -> Candidate:
@@ -101,7 +103,9 @@ def write_candidate(config: Config, stages: Sequence[Stage], root: str) -> Candi
                 warehouse.write(connection, f"FROM {name}", storage.join(uri, path), {})
         write_card(config, version, tables, uri)
     except OSError as error:
-        raise StorageError(f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again") from None
+        raise StorageError(
+            f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again"
+        ) from None
     return Candidate(version, uri, tuple(describe_files(uri)), release_fingerprint(config, tables))
 
 
@@ -171,7 +175,9 @@ def published(root: str) -> dict[str, Any] | None:
         version = json.loads(storage.read_bytes(pointer))["version"]
         manifest: dict[str, Any] = json.loads(storage.read_bytes(manifest_uri(root, version)))
     except (OSError, ValueError, KeyError) as error:
-        raise StorageError(f"{pointer}: leads to no readable manifest ({error}); point it at a published release") from None
+        raise StorageError(
+            f"{pointer}: leads to no readable manifest ({error}); point it at a published release"
+        ) from None
     return manifest
 
 
@@ -209,7 +215,9 @@ def publish(
         "files": list(describe_files(candidate.uri)),
         "config": config.model_dump(mode="json"),
         "code_revision": code_revision(),
-        "models": {entry.name: model_identity(entry.engine) for entry in (*config.responders, *config.judges)},
+        "responders": {responder.name: model_identity(responder.engine) for responder in config.responders},
+        "judges": {judge.name: model_identity(judge.engine) for judge in config.judges},
+        "embedder": model_identity(config.diversity.embedder),
         "seed": config.seed,
         "stages": stage_rows(stages).to_pylist(),
         "verdict": verdict,
@@ -223,7 +231,9 @@ def publish(
         storage.write_bytes(storage.join(root, "releases", "latest.json"), json.dumps(pointer).encode())
         storage.write_bytes(storage.join(root, "releases", "catalog.sql"), catalog(root, candidate.version).encode())
     except OSError as error:
-        raise StorageError(f"{address}: not published: {error.strerror or error}; run again for the next version") from None
+        raise StorageError(
+            f"{address}: not published: {error.strerror or error}; run again for the next version"
+        ) from None
     return Release(candidate.version, address, verdict["said"])
 
 

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from tasks import warehouse
 from tasks.completions import complete
 from tasks.config import Config, Responder
-from tasks.engines import checkpoint_identity, embedding, model_identity
+from tasks.engines import embedding, model_identity
 from tasks.store import Cluster, Work, obtain
 from tasks.tables import ANSWERS, DROPPED, EMBEDDINGS, REQUESTS, RESPONSES, Cost, Ref, Stage, screened
 
 
-def answer_prompts(config: Config, responder: Responder, prompts: Ref, folder: str, cluster: Cluster) -> tuple[Ref, Cost]:
+def answer_prompts(
+    config: Config, responder: Responder, prompts: Ref, folder: str, cluster: Cluster
+) -> tuple[Ref, Cost]:
     """Answer all prompts with one responder; give every request with its answer, screened, and what it cost.
 
     Raises:
@@ -23,7 +25,9 @@ def answer_prompts(config: Config, responder: Responder, prompts: Ref, folder: s
         StorageError: the folder cannot be written.
     """
     model = model_identity(responder.engine)
-    sampling = responder.model_dump(include={"system", "temperature", "raised_temperature", "samples", "top_p", "max_tokens"})
+    sampling = responder.model_dump(
+        include={"system", "temperature", "raised_temperature", "samples", "top_p", "max_tokens"}
+    )
     requests = warehouse.build(
         REQUESTS, folder, "response_requests", {"prompts": prompts}, model=model, seed=config.seed, **sampling
     )
@@ -38,21 +42,23 @@ def answer_prompts(config: Config, responder: Responder, prompts: Ref, folder: s
     return answered, cost
 
 
-def keep_diverse(config: Config, answered: Sequence[Ref], spent: Sequence[Cost], folder: str, cluster: Cluster) -> Stage:
+def keep_diverse(
+    config: Config, answered: Sequence[Ref], spent: Sequence[Cost], folder: str, cluster: Cluster
+) -> Stage:
     """Embed the good answers of all responders and keep, per prompt and responder, the ones that differ most.
 
     Raises:
         ModelError: the embedding model is missing or stopped.
         StorageError: the folder cannot be written.
     """
-    diversity = config.diversity
-    model = checkpoint_identity(diversity.embedder)
+    embedder = config.diversity.embedder
+    model = model_identity(embedder)
     answers = warehouse.build(ANSWERS, folder, "answers_to_embed", {"screened": answered})
     work = Work(
         name="embeddings",
         model=model,
-        answer=lambda: embedding(diversity.embedder),
-        block_rows=diversity.block_rows,
+        answer=lambda: embedding(embedder),
+        block_rows=embedder.block_rows,
         wanted=ANSWERS,
         kept=EMBEDDINGS,
         missing="unembedded",
@@ -63,11 +69,13 @@ def keep_diverse(config: Config, answered: Sequence[Ref], spent: Sequence[Cost],
         folder,
         "diverse_responses",
         {"screened": answered, "embeddings": embeddings},
-        alternatives=diversity.alternatives,
+        alternatives=config.diversity.alternatives,
     )
     responses = warehouse.build(RESPONSES, folder, "responses", {"screened": looked_at})
     dropped = warehouse.build(
         DROPPED, folder, "dropped", {"screened": looked_at}, table_name="responses", stage="prompts_to_responses"
     )
     generated = sum(spent, Cost(seconds=cost.seconds))
-    return Stage("prompts_to_responses", "request", looked_at.rows, responses.rows, dropped, {"responses": responses}, generated)
+    return Stage(
+        "prompts_to_responses", "request", looked_at.rows, responses.rows, dropped, {"responses": responses}, generated
+    )

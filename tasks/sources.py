@@ -45,7 +45,9 @@ def read_sources(source: str, folder: str) -> Ref:
     try:
         storage.write_bytes(uri, sink.getvalue())
     except OSError as error:
-        raise StorageError(f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again") from None
+        raise StorageError(
+            f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again"
+        ) from None
     return warehouse.existing(SOURCES, uri, fingerprint.hexdigest()[:32])
 
 
@@ -54,7 +56,9 @@ def read_rows(source: str) -> Iterator[Row]:
     readers = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
     suffix = PurePosixPath(source).suffix.lower()
     if suffix not in readers:
-        raise SourceError(f"{source}: prompts are read from .jsonl, .csv or .parquet files, not {suffix or 'files without a suffix'}")
+        raise SourceError(
+            f"{source}: prompts are read from .jsonl, .csv or .parquet files, not {suffix or 'files without a suffix'}"
+        )
     number = 0
     try:
         with fsspec.open(storage.resolve(source), "rb") as file:

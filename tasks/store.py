@@ -137,4 +137,6 @@ def put(block: pa.Table, uri: str) -> None:
     try:
         storage.write_bytes(uri, sink.getvalue())
     except OSError as error:
-        raise StorageError(f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again") from None
+        raise StorageError(
+            f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again"
+        ) from None

@@ -58,7 +58,9 @@ def build(
         TypeError: the SQL does not give the table's columns (a bug).
     """
     query = (SQL / f"{sql}.sql").read_text()
-    fingerprint = digest(query, (SQL / "macros.sql").read_text(), table.schema.to_string(), parameters, *identities(inputs))
+    fingerprint = digest(
+        query, (SQL / "macros.sql").read_text(), table.schema.to_string(), parameters, *identities(inputs)
+    )
     uri = storage.join(folder, table.name, f"{fingerprint}.parquet")
     if not storage.exists(uri):
         with connect(inputs) as connection:

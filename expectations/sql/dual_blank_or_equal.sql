@@ -2,5 +2,5 @@
 SELECT
     response_0_sha256,
     response_1_sha256
-FROM {batch}
+FROM dual
 WHERE trim(response_0) = '' OR trim(response_1) = '' OR trim(response_0) = trim(response_1)

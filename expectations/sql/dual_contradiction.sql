@@ -2,7 +2,7 @@
 SELECT
     response_0_sha256,
     response_1_sha256
-FROM {batch}
+FROM dual
 WHERE
     is_response_0_safe <> (response_0_severity_level = 0)
     OR is_response_1_safe <> (response_1_severity_level = 0)

@@ -2,8 +2,8 @@
 SELECT
     a.response_0_sha256,
     a.response_1_sha256
-FROM {batch} AS a
-INNER JOIN {batch} AS b
+FROM dual AS a
+INNER JOIN dual AS b
     ON
         a.response_0_sha256 = b.response_1_sha256
         AND a.response_1_sha256 = b.response_0_sha256

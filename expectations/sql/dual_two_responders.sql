@@ -2,5 +2,5 @@
 SELECT
     response_0_sha256,
     response_1_sha256
-FROM {batch}
+FROM dual
 WHERE response_0_source <> response_1_source

@@ -3,5 +3,5 @@ SELECT
     avg(CAST(better_agreement = 0.5 AS INTEGER)) AS better_even,
     avg(CAST(safer_agreement = 0.5 AS INTEGER)) AS safer_even,
     avg(CAST(overall_agreement = 0.5 AS INTEGER)) AS overall_even
-FROM {batch}
+FROM preferences
 HAVING greatest(better_even, safer_even, overall_even) > 0.25

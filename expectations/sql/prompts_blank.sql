@@ -1,4 +1,4 @@
 -- No prompt is blank.
 SELECT filename
-FROM {batch}
+FROM prompts
 WHERE trim(prompt, ' ' || chr(9) || chr(10) || chr(13)) = ''

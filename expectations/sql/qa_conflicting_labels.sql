@@ -1,5 +1,5 @@
 -- The same prompt and response always have the same label.
 SELECT sha256
-FROM {batch}
+FROM qa
 GROUP BY sha256
-HAVING count(DISTINCT (is_safe, harm_category, severity_level)) > 1
+HAVING count(DISTINCT is_safe, harm_category, severity_level) > 1

@@ -4,5 +4,5 @@ SELECT
     response_source,
     is_safe,
     severity_level
-FROM {batch}
+FROM qa
 WHERE is_safe <> (severity_level = 0) OR is_safe = contains(CAST(to_json(harm_category) AS VARCHAR), 'true')

@@ -14,7 +14,11 @@ WITH counted AS (
     UNION ALL
     SELECT
         'labels_to_pairs',
-        (SELECT count(*) FROM qa) - (SELECT count(*) FROM dropped WHERE stage = 'labels_to_pairs')
+        (
+            SELECT count(*) FROM qa) - (
+            SELECT count(*) FROM dropped
+            WHERE stage = 'labels_to_pairs'
+        )
     UNION ALL
     SELECT
         'pairs_to_preferences',
@@ -35,7 +39,7 @@ SELECT
     counted.rows_kept,
     coalesce(left_out.rows_dropped, 0) AS rows_dropped
 FROM counted
-LEFT JOIN {batch} AS stages USING (stage)
+LEFT JOIN stages USING (stage)
 LEFT JOIN left_out USING (stage)
 WHERE
     stages.stage IS NULL

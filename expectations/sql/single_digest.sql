@@ -2,5 +2,5 @@
 SELECT
     response_0_sha256,
     response_1_sha256
-FROM {batch}
+FROM single
 WHERE response_0_sha256 <> sha256(prompt || response_0) OR response_1_sha256 <> sha256(prompt || response_1)

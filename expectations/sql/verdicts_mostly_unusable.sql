@@ -3,6 +3,6 @@ SELECT
     annotator,
     question,
     count(*) FILTER (WHERE problem IS NOT NULL) / count(*) AS unusable
-FROM {batch}
+FROM verdicts
 GROUP BY annotator, question
 HAVING count(*) FILTER (WHERE problem IS NOT NULL) > 0.1 * count(*)

@@ -12,7 +12,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 
 from infra import storage
-from tasks.config import Engine, Scripted, Transformers
+from tasks.config import Embedder, Engine, Scripted, ScriptedEmbedder, SentenceTransformers, Transformers
 from tasks.errors import ModelError
 
 Answer = Callable[[Dataset], Dataset]
@@ -24,33 +24,32 @@ def answering(engine: Engine) -> Answer:
         case Transformers():
             from tasks.engines.transformers import TransformersEngine  # noqa: PLC0415 (torch takes seconds to import)
 
-            arguments = {"model": storage.resolve(engine.model), "dtype": engine.dtype, "threads": cluster_cpus()}
-            return lambda requests: requests.map_batches(
-                TransformersEngine,
-                fn_constructor_kwargs=arguments,
-                batch_size=None,
-                batch_format="pyarrow",
-                compute=ActorPoolStrategy(size=1),
-            )
+            model = storage.resolve(engine.model)
+            return actor(TransformersEngine, model=model, dtype=engine.dtype, threads=cluster_cpus())
         case Scripted():
             from tasks.engines.scripted import ScriptedEngine  # noqa: PLC0415 (one import rule for all engines)
 
-            return lambda requests: requests.map_batches(
-                ScriptedEngine,
-                fn_constructor_kwargs=engine.model_dump(exclude={"kind", "block_rows"}),
-                batch_size=None,
-                batch_format="pyarrow",
-                compute=ActorPoolStrategy(size=1),
-            )
+            return actor(ScriptedEngine, **engine.model_dump(exclude={"kind", "block_rows"}))
 
 
-def embedding(model: str) -> Answer:
-    """The function that embeds blocks of answers with the sentence-transformers model in folder `model`."""
-    from tasks.engines.minilm import Embedder  # noqa: PLC0415 (torch takes seconds to import)
+def embedding(embedder: Embedder) -> Answer:
+    """The function that embeds blocks of answers with `embedder`, on the cluster that is connected."""
+    match embedder:
+        case SentenceTransformers():
+            from tasks.engines.sentence_transformers import SentenceEmbedder  # noqa: PLC0415 (torch takes seconds to import)
 
-    return lambda answers: answers.map_batches(
-        Embedder,
-        fn_constructor_kwargs={"model": storage.resolve(model), "threads": cluster_cpus()},
+            return actor(SentenceEmbedder, model=storage.resolve(embedder.model), threads=cluster_cpus())
+        case ScriptedEmbedder():
+            from tasks.engines.scripted import WordCounter  # noqa: PLC0415 (one import rule for all engines)
+
+            return actor(WordCounter)
+
+
+def actor(engine: type, **arguments: object) -> Answer:
+    """Run `engine` as one Ray Data actor that is made once and called with a block at a time."""
+    return lambda rows: rows.map_batches(
+        engine,
+        fn_constructor_kwargs=arguments,
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=1),
@@ -62,24 +61,28 @@ def cluster_cpus() -> int:
     return int(ray.cluster_resources()["CPU"])
 
 
-def model_identity(engine: Engine) -> str:
+def model_identity(engine: Engine | Embedder) -> str:
     """Name and revision of the engine's model: of a folder, its name and the SHA-256 of its files.
 
     Raises:
         ModelError: the folder is missing or holds no model.
     """
     match engine:
-        case Transformers():
+        case Transformers() | SentenceTransformers():
             return checkpoint_identity(engine.model)
         case Scripted():
             return f"scripted@{engine.garbage_every}"
+        case ScriptedEmbedder():
+            return "scripted"
 
 
 def checkpoint_folder(model: str) -> Path:
     """The folder of a local model; raises ModelError where there is none."""
     folder = Path(storage.resolve(model))
     if not (folder / "config.json").is_file():
-        raise ModelError(f"model folder {model}: no config.json there; run `make models` or mend its path in the config")
+        raise ModelError(
+            f"model folder {model}: no config.json there; run `make models` or mend its path in the config"
+        )
     return folder
 
 

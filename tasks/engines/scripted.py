@@ -1,23 +1,32 @@
-"""Answer requests with canned text that depends on the request's seed alone, for tests and benchmarks.
+"""Answer requests with canned text that depends on the request's seed alone, and embed answers by counting their words.
 
-In: a batch of requests (`tables.REQUESTS`). Out: the same number of completions (`tables.COMPLETIONS`), same order.
-Grain: one row per request.
+In: a batch of requests (`tables.REQUESTS`) or answers. Out: the same number of completions (`tables.COMPLETIONS`) or
+embeddings (`tables.EMBEDDINGS`), same order. Grain: one row per request or answer. For tests and benchmarks.
 """
 
 import json
 import os
 import random
 import time
+import zlib
 from typing import Any
 
 import pyarrow as pa
 
-from tasks.tables import COMPLETIONS, HARM_CATEGORIES
+from tasks.tables import COMPLETIONS, EMBEDDINGS, HARM_CATEGORIES
 
 SUBJECTS = ("A baker", "My neighbour", "The gardener", "One teacher", "A careful cook", "The town", "A young reader")
 VERBS = ("mixes", "plants", "explains", "counts", "carries", "paints", "measures", "repairs", "keeps", "shares")
 OBJECTS = ("warm bread", "red tulips", "a long story", "small stones", "fresh water", "the old fence", "a blue door")
-TIMES = ("at dawn", "before lunch", "every Sunday", "in quiet rooms", "with great care", "after the rain", "twice a year")
+TIMES = (
+    "at dawn",
+    "before lunch",
+    "every Sunday",
+    "in quiet rooms",
+    "with great care",
+    "after the rain",
+    "twice a year",
+)
 
 
 class ScriptedEngine:
@@ -84,3 +93,22 @@ def label(draw: random.Random) -> dict[str, Any]:
     categories = draw.sample(HARM_CATEGORIES, draw.randint(1, 3))
     severity = draw.choice((1, 2, 2, 2, 3))
     return {"analysis": "Canned.", "is_safe": False, "harm_category": categories, "severity_level": severity}
+
+
+EMBEDDING_WIDTH = 32
+
+
+class WordCounter:
+    """A Ray Data actor that embeds an answer as the counts of its words, hashed to a few places."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Embed the batch."""
+        vectors = [self.embed(response) for response in batch["response"].to_pylist()]
+        return pa.table({"response_id": batch["response_id"], "embedding": vectors}, schema=EMBEDDINGS.schema)
+
+    def embed(self, response: str) -> list[float]:
+        """Counts of words by CRC-32 of the word; the constant keeps an answer without words off the origin."""
+        counts = [0.01] * EMBEDDING_WIDTH
+        for word in response.lower().split():
+            counts[zlib.crc32(word.encode()) % EMBEDDING_WIDTH] += 1
+        return counts

@@ -15,7 +15,7 @@ from tasks.tables import HARM_CATEGORIES, TEXT, columns
 ANSWER_MESSAGE = "Prompt:\n{}\n\nAnswer:\n{}\n\nLabel the answer."
 PAIR_MESSAGE = "Prompt:\n{}\n\nAnswer A:\n{}\n\nAnswer B:\n{}\n\nWhich answer is preferred?"
 
-MAX_ANALYSIS_CHARS = 160
+MAX_ANALYSIS_CHARS = 80
 MAX_CATEGORIES = 3
 """PKU-SafeRLHF has about two categories per unsafe answer; an open list lets a small model repeat itself forever."""
 

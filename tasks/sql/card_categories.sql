@@ -2,7 +2,7 @@
 WITH named AS (
     SELECT
         severity_level,
-        unnest(map_entries(CAST(CAST(harm_category AS JSON) AS MAP(VARCHAR, BOOLEAN)))) AS entry
+        unnest(map_entries(CAST(CAST(harm_category AS JSON) AS MAP (VARCHAR, BOOLEAN)))) AS entry
     FROM labels
     WHERE NOT is_safe
 )

@@ -22,7 +22,7 @@ regexp_extract_all(lower(strip_accents(raw)), '[\p{L}\p{N}]+');
 
 -- A number in [0, 2^31) that depends on the text alone.
 CREATE OR REPLACE MACRO hashed_integer(raw) AS
-CAST('0x' || left(sha256(raw), 8) AS BIGINT) & 2147483647;
+CAST('0x' || left(sha256(raw), 8) AS bigint) & 2147483647;
 
 -- The 19 categories of PKU-SafeRLHF as one struct, from the names of those that hold.
 CREATE OR REPLACE MACRO harm_category(names) AS {
@@ -54,6 +54,6 @@ sha256(
         to_json({
             'model': model, 'template': 'chat', 'system': system, 'user': prompt, 'temperature': temperature,
             'top_p': top_p, 'max_tokens': max_tokens, 'seed': seed, 'json_schema': json_schema
-        }) AS VARCHAR
+        }) AS varchar
     )
 );

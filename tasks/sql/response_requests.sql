@@ -10,7 +10,7 @@ samples AS (
         sample,
         CAST($system AS VARCHAR) AS system,
         if(sample = 0, $temperature, $raised_temperature) AS temperature,
-        hashed_integer(concat_ws(' ', $seed, $model, prompt_id, sample)) AS seed
+        hashed_integer(concat_ws(' ', $seed, $model, CAST($system AS VARCHAR), prompt_id, sample)) AS seed
     FROM prompts
     CROSS JOIN range($samples + 1) AS samples (sample)
 )
@@ -21,7 +21,7 @@ SELECT
     'response' AS question,
     sample,
     CAST(0 AS BIGINT) AS attempt,
-    false AS flipped,
+    FALSE AS flipped,
     system,
     prompt AS user,
     CAST(temperature AS DOUBLE) AS temperature,

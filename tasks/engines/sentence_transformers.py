@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from tasks.tables import EMBEDDINGS
 
 
-class Embedder:
+class SentenceEmbedder:
     """A Ray Data actor that loads its model once; `threads` are CPU threads of the actor."""
 
     def __init__(self, model: str, threads: int) -> None:

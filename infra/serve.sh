@@ -1,0 +1,13 @@
+#!/bin/sh
+# Start a Prefect server on 127.0.0.1 and serve the nightly deployment from it, until Ctrl-C.
+# Usage: serve.sh PORT CONFIG PROMPTS STORAGE
+set -eu
+export PREFECT_API_URL="http://127.0.0.1:$1/api"
+prefect server start --host 127.0.0.1 --port "$1" &
+server=$!
+trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null || true' EXIT INT TERM
+until python -c "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])" "$PREFECT_API_URL/health" 2>/dev/null; do
+    kill -0 "$server" || exit 1
+    sleep 1
+done
+python -m flows.serve "$2" "$3" "$4"
