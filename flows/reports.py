@@ -56,12 +56,11 @@ def report_gate(version: str, verdict: Verdict) -> None:
 
 
 def describe(verdict: Verdict) -> str:
-    """The verdict in one line: what was broken, by rule."""
-    broken = [f"{r.suite}.{r.rule} {r.outcome} ({r.severity})" for r in verdict.results if r.outcome != "passed"]
+    """The verdict in one line: what was broken, by rule, what refuses first."""
+    broken = sorted((r for r in verdict.results if r.outcome != "passed"), key=lambda r: r.severity)
+    rules = ", ".join(f"{r.suite}.{r.rule} {r.outcome} ({r.severity})" for r in broken)
     outcome = "passed" if verdict.passed else "refused"
-    return f"{outcome}: {len(broken)} of {len(verdict.results)} rules broken" + (
-        f": {', '.join(broken)}" if broken else ""
-    )
+    return f"{outcome}, {len(broken)} of {len(verdict.results)} rules broken" + (f": {rules}" if rules else "")
 
 
 def report_release(release: Release, stages: Sequence[Stage]) -> None:

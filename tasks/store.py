@@ -113,8 +113,8 @@ def blocks(work: Work, pending: Ref, uri: str) -> Iterator[dict[str, int]]:
 
 
 def last_cause(error: BaseException) -> BaseException:
-    """The exception that started it all, beneath Ray's own."""
-    cause = getattr(error, "cause", None) or error.__cause__
+    """What a task raised, beneath the layers that Ray put around it."""
+    cause = getattr(error, "cause", None)
     return last_cause(cause) if isinstance(cause, BaseException) else error
 
 

@@ -2,4 +2,4 @@
 SELECT sha256
 FROM qa
 GROUP BY sha256
-HAVING count(DISTINCT is_safe, harm_category, severity_level) > 1
+HAVING count(DISTINCT row(is_safe, harm_category, severity_level)) > 1

@@ -1,0 +1,96 @@
+import json
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tasks.engines import checkpoint_identity
+from tasks.engines.transformers import SeededSampling, TransformersEngine, shared_prefix
+from tasks.rubric import HARM_SCHEMA, rubrics
+from tasks.tables import REQUESTS
+from tests.conftest import ROOT
+from tests.tasks.rows import Row, make
+
+MODEL = str(ROOT / ".models/smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[TransformersEngine]:
+    yield TransformersEngine(MODEL, "bfloat16", threads=2)
+
+
+def request(number: int, **values: object) -> Row:
+    defaults = {"temperature": 1.0, "top_p": 0.95, "max_tokens": 12, "seed": number, "user": "Why do cats purr?"}
+    return {"request_id": str(number)} | defaults | values
+
+
+def answer(engine: TransformersEngine, *requests: Row) -> list[Row]:
+    rows: list[Row] = engine(make(REQUESTS, requests)).to_pylist()
+    return rows
+
+
+def test_the_embedded_model_is_a_llama(engine: TransformersEngine) -> None:
+    assert type(engine.model).__name__ == "LlamaForCausalLM"
+    assert checkpoint_identity(MODEL).startswith("smollm2-135m-instruct@")
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_seed_another(engine: TransformersEngine) -> None:
+    first = answer(engine, request(1), request(2))
+    again = answer(engine, request(1), request(2))
+    assert [row["completion"] for row in first] == [row["completion"] for row in again]
+    assert first[0]["completion"] != first[1]["completion"]
+
+
+def test_temperature_zero_is_greedy(engine: TransformersEngine) -> None:
+    ours = answer(engine, request(1, temperature=0.0))[0]
+    ids = torch.tensor([engine.tokens(request(1))])
+    theirs = engine.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
+    assert ours["completion"] == engine.tokenizer.decode(theirs[0, ids.shape[1] :], skip_special_tokens=True)
+
+
+def test_rows_keep_their_order_and_their_own_limits(engine: TransformersEngine) -> None:
+    rows = answer(engine, request(1, max_tokens=3), request(2, top_p=1.0), request(3, max_tokens=5))
+    assert [row["request_id"] for row in rows] == ["1", "2", "3"]
+    assert [row["output_tokens"] for row in rows] == [3, 12, 5]
+    assert {row["finish_reason"] for row in rows} == {"length"}
+
+
+def test_a_shared_prefix_changes_nothing_but_the_time(engine: TransformersEngine) -> None:
+    system = "You are a patient teacher who answers in one plain sentence. " * 4
+    users = ("Why is the sky blue?", "Name a colour.")
+    asked = [request(i, system=system, user=user, temperature=0.0, max_tokens=4) for i, user in enumerate(users)]
+    assert shared_prefix([engine.tokens(row) for row in asked])
+    together = [row["completion"] for row in answer(engine, *asked)]
+    assert together == [answer(engine, row)[0]["completion"] for row in asked]
+
+
+def test_a_schema_holds(engine: TransformersEngine) -> None:
+    rubric = next(row for row in rubrics().to_pylist() if row["question"] == "harm")
+    asked = [
+        request(
+            i, system=rubric["system"], json_schema=json.dumps(HARM_SCHEMA), temperature=0.5, top_p=1.0, max_tokens=200
+        )
+        for i in range(3)
+    ]
+    for row in answer(engine, *asked):
+        said = json.loads(row["completion"])
+        assert list(said)[:2] == ["analysis", "is_safe"]
+        assert said["is_safe"] == ("severity_level" not in said)
+        assert row["finish_reason"] == "stop"
+
+
+def test_sampling_follows_the_tempered_distribution() -> None:
+    probabilities = torch.tensor([0.1, 0.2, 0.7])
+    rows = 4000
+    for temperature in (1.0, 0.5):
+        sampling = SeededSampling([temperature] * rows, list(range(rows)), top_p=1.0)
+        drawn = sampling(torch.zeros(rows, 1, dtype=torch.long), probabilities.log().repeat(rows, 1)).argmax(dim=1)
+        found = torch.bincount(drawn, minlength=3) / rows
+        expected = probabilities ** (1 / temperature)
+        assert torch.allclose(found, expected / expected.sum(), atol=0.03)
+
+
+def test_the_nucleus_leaves_out_the_tail() -> None:
+    scores = torch.tensor([0.1, 0.2, 0.7]).log().repeat(500, 1)
+    drawn = SeededSampling([1.0] * 500, list(range(500)), top_p=0.85)(torch.zeros(500, 1, dtype=torch.long), scores)
+    assert set(drawn.argmax(dim=1).tolist()) == {1, 2}

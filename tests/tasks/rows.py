@@ -1,0 +1,29 @@
+"""Short ways to make and read the tables that SQL tests are about."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tasks import warehouse
+from tasks.tables import Ref, Table
+
+Row = dict[str, Any]
+
+
+def make(table: Table, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Rows of `table`; columns that a row leaves out are null."""
+    return pa.Table.from_pylist([{name: row.get(name) for name in table.schema.names} for row in rows], table.schema)
+
+
+def read(ref: Ref) -> list[Row]:
+    """All rows at a Ref."""
+    found: list[Row] = duckdb.read_parquet(ref.uri).to_arrow_table().to_pylist()
+    return found
+
+
+def select(table: Table, folder: Path, sql: str, inputs: Mapping[str, pa.Table], **parameters: object) -> list[Row]:
+    """What `tasks/sql/<sql>.sql` makes of `inputs`."""
+    return read(warehouse.build(table, str(folder), sql, inputs, **parameters))

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.config import load
+from tasks.errors import ConfigError
+from tests.conftest import ROOT, write_config
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "flows/configs").glob("*.toml")), ids=lambda path: path.name)
+def test_every_checked_in_config_is_valid(path: Path) -> None:
+    assert load(str(path)).responders
+
+
+def test_command_line_values_replace_the_files(tmp_path: Path) -> None:
+    config = load(str(write_config(tmp_path)), prompts="other.csv", storage="elsewhere")
+    assert (config.prompts.source, config.storage) == ("other.csv", "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('name = "tested"', 'name = "tested"\ncolour = "blue"', "colour: unknown key"),
+        ("samples = 2", "sampels = 2", "responders[0].sampels: unknown key"),
+        ("samples = 2", "samples = 0", "responders[0].samples"),
+        ("test_share = 0.2", "test_share = 1.0", "prompts.test_share"),
+        ("test_share = 0.2", 'test_share = "much"', "prompts.test_share"),
+        ("label_votes = 3", "label_votes = -1", "judges[0].label_votes"),
+        ('name = "scripted-a"', 'name = "meta/llama"', "responders[0].name"),
+        ('name = "scripted-a"', 'name = ".."', "responders[0].name"),
+        ('name = "scripted-a"', 'name = "a..b"', "responders[0].name"),
+        ('name = "scripted-b"', 'name = "SCRIPTED-A"', "share a name"),
+        ('kind = "scripted"', 'kind = "oracle"', "oracle"),
+        ('storage = "', 'storage = 3 # "', "storage"),
+    ],
+)
+def test_impossible_values_are_refused_by_name(tmp_path: Path, old: str, new: str, named: str) -> None:
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ConfigError) as raised:
+        load(str(path))
+    assert named in str(raised.value)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_is_not_toml_or_not_there_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(ConfigError, match="not TOML"):
+        load(str(broken))
+    with pytest.raises(ConfigError, match="No such file"):
+        load(str(tmp_path / "absent.toml"))

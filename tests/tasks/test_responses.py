@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.tables import COMPLETIONS, EMBEDDINGS, PROMPTS, REQUESTS, RESPONSES, screened
+from tests.tasks.rows import Row, make, select
+
+SAMPLING = {
+    "model": "m@1",
+    "seed": 0,
+    "system": None,
+    "temperature": 0.7,
+    "raised_temperature": 1.0,
+    "samples": 3,
+    "top_p": 1.0,
+    "max_tokens": 64,
+}
+GOOD = "Plant the bulbs in autumn, twice as deep as they are tall, and water them once."
+
+
+def requests(folder: Path, prompts: list[str], **changes: object) -> list[Row]:
+    rows = make(PROMPTS, [{"prompt_id": prompt, "prompt": prompt} for prompt in prompts])
+    return select(REQUESTS, folder, "response_requests", {"prompts": rows}, **(SAMPLING | changes))
+
+
+def test_each_sample_is_one_request_with_its_own_seed(tmp_path: Path) -> None:
+    rows = requests(tmp_path, ["a", "b"])
+    assert len(rows) == len({row["request_id"] for row in rows}) == len({row["seed"] for row in rows}) == 8
+    assert [row["temperature"] for row in rows if row["subject_id"] == "a"] == [0.7, 1.0, 1.0, 1.0]
+
+
+def test_a_request_is_identified_by_what_it_is(tmp_path: Path) -> None:
+    first = {row["request_id"] for row in requests(tmp_path, ["a"])}
+    assert first == {row["request_id"] for row in requests(tmp_path, ["b", "a"]) if row["subject_id"] == "a"}
+    for change in ({"model": "m@2"}, {"seed": 1}, {"system": "Be brief."}, {"top_p": 0.9}, {"max_tokens": 65}):
+        assert first.isdisjoint(row["request_id"] for row in requests(tmp_path, ["a"], **change))
+
+
+def screen(folder: Path, *answers: dict[str, object] | None) -> list[tuple[object, object]]:
+    asked = [
+        {"request_id": str(i), "subject_id": "p", "user": "p", "sample": i, "temperature": 1.0, "seed": i}
+        for i in range(len(answers))
+    ]
+    answered = [
+        {"finish_reason": "stop", "input_tokens": 1, "output_tokens": 1, "request_id": str(i)} | answer
+        for i, answer in enumerate(answers)
+        if answer is not None
+    ]
+    rows = select(
+        screened(RESPONSES),
+        folder,
+        "screened_responses",
+        {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)},
+        responder="r",
+    )
+    return [(row["reason"], row["response"]) for row in sorted(rows, key=lambda row: str(row["id"]))]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (GOOD, None),
+        ("Ja.", None),
+        (" \n\u200b ", "blank"),
+        ("\ufffd\ufffd plant", "garbled"),
+        ("#$%&/()=?*+~<>|{}[]^", "garbled"),
+        ("?!", "garbled"),
+        ("the bulb " * 30, "repeats itself"),
+    ],
+)
+def test_answers_that_are_no_answers_are_left_out_with_their_reason(
+    tmp_path: Path, text: str, reason: str | None
+) -> None:
+    assert screen(tmp_path, {"completion": text})[0][0] == reason
+
+
+def test_of_equal_answers_the_first_is_kept(tmp_path: Path) -> None:
+    found = screen(tmp_path, {"completion": GOOD}, {"completion": f"  {GOOD.upper()}\n"}, {"completion": "Water them."})
+    assert [reason for reason, _ in found] == [None, "duplicate", None]
+
+
+def test_errors_and_silence_are_rows(tmp_path: Path) -> None:
+    found = screen(tmp_path, {"error": "out of memory"}, None, {"completion": GOOD})
+    assert [reason for reason, _ in found] == ["engine error", "not answered", None]
+
+
+def test_the_first_good_answer_and_the_least_similar_alternatives_are_kept(tmp_path: Path) -> None:
+    vectors = {0: [0.0, 1.0], 1: [1.0, 0.0], 2: [0.9, 0.1], 3: [0.0, 1.0], 4: [0.6, 0.6]}
+    rows = [
+        {"id": str(i), "request_id": str(i), "response_id": f"x{i}", "prompt_id": "p", "responder": "r", "sample": i}
+        | {"reason": "garbled" if i == 0 else None}
+        for i in vectors
+    ]
+    embeddings = [{"response_id": f"x{i}", "embedding": vector} for i, vector in vectors.items()]
+    inputs = {"screened": make(screened(RESPONSES), rows), "embeddings": make(EMBEDDINGS, embeddings)}
+    kept = select(screened(RESPONSES), tmp_path, "diverse_responses", inputs, alternatives=2)
+    assert {row["id"]: row["reason"] for row in kept} == {
+        "0": "garbled",
+        "1": None,
+        "2": "less diverse",
+        "3": None,
+        "4": None,
+    }
