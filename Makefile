@@ -15,7 +15,7 @@ export HF_HUB_OFFLINE := 1
 export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo build sql serve test check format models install clean
+.PHONY: demo build sql serve test lint check format models install clean
 
 demo: $(MODELS) ## the main job on the embedded model
 	$(BIN)/python -m flows.pipeline flows/configs/demo.toml $(if $(STORAGE),--storage '$(STORAGE)')
@@ -32,12 +32,13 @@ serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C
 test: $(MODELS) ## all tests
 	$(BIN)/pytest
 
-check: $(MODELS) ## lint, types, SQL lint and all tests
+lint: $(INSTALLED) ## lint, types, SQL lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes 2 tasks/sql expectations/sql
-	$(BIN)/pytest
+
+check: lint test ## what CI runs
 
 format: $(INSTALLED) ## mend what the linters can
 	$(BIN)/ruff check --fix .

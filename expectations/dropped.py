@@ -2,5 +2,4 @@
 
 from expectations.rules import not_null, unique
 
-KEY = ("stage", "id")
 EXPECTATIONS = [*not_null("table_name", "id", "stage", "reason"), unique("stage", "id")]

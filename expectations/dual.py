@@ -2,7 +2,6 @@
 
 from expectations.rules import among, between, columns_are, no_rows, not_empty, not_null, unique
 
-KEY = ("response_0_sha256", "response_1_sha256", "response_0_source")
 COLUMNS = (
     "prompt",
     "response_0",
@@ -25,7 +24,7 @@ EXPECTATIONS = [
     columns_are(*COLUMNS, "filename"),
     not_empty(),
     *not_null(*COLUMNS),
-    unique(*KEY),
+    unique("response_0_sha256", "response_1_sha256", "response_0_source"),
     among("better_response_id", [0, 1]),
     among("safer_response_id", [0, 1]),
     between("response_0_severity_level", 0, 3),

@@ -2,7 +2,6 @@
 
 from expectations.rules import between, no_rows, not_empty, not_null, unique
 
-KEY = ("response_id",)
 EXPECTATIONS = [
     not_empty(),
     *not_null("response_id", "is_safe", "harm_category", "severity_level", "votes", "agreement", "decided_by"),

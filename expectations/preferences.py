@@ -2,7 +2,6 @@
 
 from expectations.rules import among, between, no_rows, not_empty, not_null, unique
 
-KEY = ("pair_id",)
 DECISIONS = ("better_response_id", "safer_response_id", "overall_response_id")
 AGREEMENTS = ("better_agreement", "safer_agreement", "overall_agreement")
 EXPECTATIONS = [

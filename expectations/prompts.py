@@ -2,7 +2,6 @@
 
 from expectations.rules import columns_are, no_rows, not_empty, not_null, unique
 
-KEY = ("prompt",)
 EXPECTATIONS = [
     columns_are("prompt", "prompt_source", "filename"),
     not_empty(),

@@ -2,7 +2,6 @@
 
 from expectations.rules import between, columns_are, no_rows, not_empty, not_null, unique
 
-KEY = ("sha256", "response_source")
 COLUMNS = (
     "prompt",
     "response",

@@ -2,7 +2,6 @@
 
 from expectations.rules import no_rows, not_empty
 
-KEY = ("stage",)
 EXPECTATIONS = [
     not_empty(),
     no_rows("release_counts"),

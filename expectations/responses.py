@@ -2,7 +2,6 @@
 
 from expectations.rules import among, between, not_empty, not_null, unique
 
-KEY = ("request_id",)
 EXPECTATIONS = [
     not_empty(),
     *not_null("request_id", "response_id", "prompt_id", "response", "responder", "temperature", "seed"),

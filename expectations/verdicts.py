@@ -2,7 +2,6 @@
 
 from expectations.rules import among, between, no_rows, not_empty, not_null, unique
 
-KEY = ("verdict_id",)
 EXPECTATIONS = [
     not_empty(),
     *not_null("verdict_id", "subject_id", "question", "annotator", "vote", "attempt", "flipped"),

@@ -53,7 +53,7 @@ class SeededSampling(LogitsProcessor):  # type: ignore[misc] # transformers is u
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.nucleus = TopPLogitsWarper(top_p) if top_p < 1 else None
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Scores are (rows, vocabulary); returns the same shape, with every token but the drawn one at minus infinity."""
         tempered: Any = scores.float().cpu() / self.temperatures
         if self.nucleus:
@@ -62,8 +62,7 @@ class SeededSampling(LogitsProcessor):  # type: ignore[misc] # transformers is u
         draws = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in self.generators])
         drawn = torch.searchsorted(cumulated, draws * cumulated[:, -1:], right=True).squeeze(1)
         tokens = torch.where(self.greedy, tempered.argmax(dim=-1), drawn).unsqueeze(1).to(scores.device)
-        chosen: Any = torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)
-        return chosen  # type: ignore[no-any-return]
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)
 
 
 class TransformersEngine:

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -15,12 +14,20 @@ MODEL = str(ROOT / ".models/smollm2-135m-instruct")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[TransformersEngine]:
-    yield TransformersEngine(MODEL, "bfloat16", threads=2)
+def engine() -> TransformersEngine:
+    return TransformersEngine(MODEL, "bfloat16", threads=2)
 
 
 def request(number: int, **values: object) -> Row:
-    defaults = {"temperature": 1.0, "top_p": 0.95, "max_tokens": 12, "seed": number, "user": "Why do cats purr?"}
+    defaults = {
+        "system": None,
+        "json_schema": None,
+        "temperature": 1.0,
+        "top_p": 0.95,
+        "max_tokens": 12,
+        "seed": number,
+        "user": "Why do cats purr?",
+    }
     return {"request_id": str(number)} | defaults | values
 
 

@@ -1,0 +1,155 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from expectations.gate import SUITES, Verdict, judge
+from tasks.config import load
+from tasks.release import Candidate, Release, describe_files, write_candidate
+from tasks.tables import Stage
+
+Run = tuple[Path, Release, list[Stage]]
+
+DUAL, QA, SINGLE = "dual/scripted-a/train", "qa/scripted-a/train", "single/scripted-a/train"
+DEFECTS = {
+    "qa.qa_contradiction": (QA, "* REPLACE (NOT is_safe AS is_safe)"),
+    "qa.severity_level_in_range": (QA, "* REPLACE (if(is_safe, 0, 4) AS severity_level)"),
+    "qa.qa_digest": (QA, "* REPLACE (upper(sha256) AS sha256)"),
+    "qa.qa_blank_response": (QA, "* REPLACE (' ' AS response)"),
+    "qa.response_not_null": (QA, "* REPLACE (NULL::VARCHAR AS response)"),
+    "dual.dual_safer_is_unsafe": (DUAL, "* REPLACE (1 - safer_response_id AS safer_response_id)"),
+    "dual.better_response_id_known": (DUAL, "* REPLACE (2::BIGINT AS better_response_id)"),
+    "dual.dual_contradiction": (DUAL, "* REPLACE (NOT is_response_0_safe AS is_response_0_safe)"),
+    "dual.dual_blank_or_equal": (DUAL, "* REPLACE (response_1 AS response_0)"),
+    "dual.dual_digest": (DUAL, "* REPLACE (response_0_sha256 AS response_1_sha256)"),
+    "dual.dual_two_responders": (DUAL, "* REPLACE ('other' AS response_1_source)"),
+    "single.single_blank_or_equal": (SINGLE, "* REPLACE ('' AS response_0)"),
+    "single.single_digest": (SINGLE, "* REPLACE (prompt || '?' AS prompt)"),
+    "prompts.prompts_blank": ("prompts/train", "* REPLACE ('' AS prompt)"),
+    "responses.request_id_unique": ("annotations/responses", "* REPLACE ('x' AS request_id)"),
+    "verdicts.verdicts_say_nothing": (
+        "annotations/verdicts",
+        "* REPLACE (NULL::VARCHAR AS problem, NULL::TINYINT AS winner)",
+    ),
+    "labels.agreement_in_range": ("annotations/labels", "* REPLACE (agreement / 10 AS agreement)"),
+    "preferences.safer_agreement_in_range": (
+        "annotations/preferences",
+        "* REPLACE (safer_agreement + 2 AS safer_agreement)",
+    ),
+    "dropped.reason_not_null": ("dropped", "* REPLACE (NULL::VARCHAR AS reason)"),
+    "release.release_counts": ("annotations/stages", "* REPLACE (rows_in + 1 AS rows_in)"),
+    "release.release_qa_orphans": ("prompts/train", "* REPLACE (prompt || ' indeed' AS prompt)"),
+    "release.release_dual_orphans": (QA, "* REPLACE ('other' AS response_source)"),
+    "release.release_annotation_orphans": ("annotations/responses", "* REPLACE ('x' || response_id AS response_id)"),
+}
+
+
+@pytest.fixture(scope="session")
+def candidate(tmp_path_factory: pytest.TempPathFactory, scripted_run: Run) -> Candidate:
+    folder, _, stages = scripted_run
+    return write_candidate(load(str(folder / "config.toml")), stages, str(tmp_path_factory.mktemp("candidate")))
+
+
+def copy(candidate: Candidate, folder: Path) -> Candidate:
+    uri = str(folder / "copy")
+    shutil.copytree(candidate.uri, uri)
+    return replace(candidate, uri=uri)
+
+
+def replace_rows(path: str, query: str) -> None:
+    duckdb.from_arrow(duckdb.sql(query).to_arrow_table()).write_parquet(path)
+
+
+def spoil(uri: str, file: str, select: str) -> None:
+    path = f"{uri}/{file}.parquet"
+    replace_rows(path, f"SELECT {select} FROM '{path}'")
+
+
+def broken(verdict: Verdict, outcome: str = "violated") -> set[str]:
+    return {f"{result.suite}.{result.rule}" for result in verdict.results if result.outcome == outcome}
+
+
+def test_a_clean_candidate_passes(candidate: Candidate, tmp_path: Path) -> None:
+    copied = copy(candidate, tmp_path)
+    verdict = judge(copied.uri, copied.files)
+    assert verdict.passed
+    assert {result.suite for result in verdict.results} == set(SUITES)
+    assert json.loads((Path(copied.uri) / "gate/verdict.json").read_text())["passed"]
+    assert (Path(copied.uri) / "gate/docs/index.html").is_file()
+
+
+@pytest.mark.parametrize("rule", DEFECTS)
+def test_every_defect_is_refused_by_its_rule_and_its_rows_are_written_out(
+    candidate: Candidate, tmp_path: Path, rule: str
+) -> None:
+    copied = copy(candidate, tmp_path)
+    file, select = DEFECTS[rule]
+    spoil(copied.uri, file, select)
+    verdict = judge(copied.uri, tuple(describe_files(copied.uri)))
+    assert not verdict.passed
+    assert rule in broken(verdict)
+    assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{rule}.parquet").fetchall()
+
+
+def test_a_prompt_on_both_sides_of_the_split_is_refused(candidate: Candidate, tmp_path: Path) -> None:
+    copied = copy(candidate, tmp_path)
+    train, test = (f"{copied.uri}/prompts/{split}.parquet" for split in ("train", "test"))
+    leaked = f"SELECT upper(prompt) || '!' AS prompt, prompt_source FROM '{train}' LIMIT 1"
+    replace_rows(test, f"FROM '{test}' UNION ALL ({leaked})")
+    assert "release.release_leak" in broken(judge(copied.uri, tuple(describe_files(copied.uri))))
+
+
+def test_a_table_of_other_columns_is_refused(candidate: Candidate, tmp_path: Path) -> None:
+    copied = copy(candidate, tmp_path)
+    for path in Path(copied.uri).glob("qa/*/*.parquet"):
+        replace_rows(str(path), f"SELECT * EXCLUDE (prompt_source) FROM '{path}'")
+    assert "qa.columns" in broken(judge(copied.uri, tuple(describe_files(copied.uri))))
+
+
+def test_duplicate_rows_are_refused(candidate: Candidate, tmp_path: Path) -> None:
+    copied = copy(candidate, tmp_path)
+    path = f"{copied.uri}/{DUAL}.parquet"
+    replace_rows(path, f"FROM '{path}' UNION ALL FROM '{path}'")
+    rule = "dual.response_0_sha256_response_1_sha256_response_0_source_unique"
+    assert rule in broken(judge(copied.uri, tuple(describe_files(copied.uri))))
+    assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{rule}.parquet").fetchall()[0][-1] == 2
+
+
+def test_files_that_are_not_what_the_manifest_says_are_refused(candidate: Candidate, tmp_path: Path) -> None:
+    copied = copy(candidate, tmp_path)
+    with (Path(copied.uri) / "README.md").open("a") as card:
+        card.write("\nOne more line.\n")
+    (Path(copied.uri) / "stray.txt").write_text("?")
+    verdict = judge(copied.uri, copied.files)
+    assert not verdict.passed
+    failing = duckdb.read_parquet(f"{copied.uri}/gate/failing/release.release_files.parquet").fetchall()
+    assert {path for (path,) in failing} == {"README.md", "stray.txt"}
+
+
+def test_a_rule_that_crashes_refuses_and_is_told_from_a_violated_one(candidate: Candidate, tmp_path: Path) -> None:
+    copied = copy(candidate, tmp_path)
+    spoil(copied.uri, "annotations/preferences", "* EXCLUDE (better_agreement)")
+    verdict = judge(copied.uri, tuple(describe_files(copied.uri)))
+    assert not verdict.passed
+    assert "preferences.preferences_depend_on_order" in broken(verdict, "crashed")
+    assert all(result.said for result in verdict.results if result.outcome == "crashed")
+
+
+def test_what_the_gate_writes_holds_no_prompt_and_no_answer(candidate: Candidate, tmp_path: Path) -> None:
+    copied = copy(candidate, tmp_path)
+    spoil(copied.uri, QA, "* REPLACE ('sesame ' || response AS response, 9 AS severity_level)")
+    spoil(copied.uri, "prompts/train", "* REPLACE ('sesame' AS prompt)")
+    assert not judge(copied.uri, tuple(describe_files(copied.uri))).passed
+    pages = [path for path in (Path(copied.uri) / "gate").rglob("*") if path.suffix in {".html", ".json"}]
+    assert pages
+    assert not any("sesame" in page.read_text() for page in pages)
+
+
+def test_warnings_are_published_with_the_release(scripted_run: Run) -> None:
+    _, release, _ = scripted_run
+    manifest = json.loads((Path(release.uri) / "manifest.json").read_text())
+    warned = {result["rule"] for result in manifest["verdict"]["results"] if result["outcome"] == "violated"}
+    assert "preferences_depend_on_order" in warned

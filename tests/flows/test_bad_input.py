@@ -1,0 +1,128 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.pipeline import main
+from tests.conftest import ROOT, write_config
+
+
+def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["flows.pipeline", *arguments])
+    with pytest.raises(SystemExit) as raised:
+        main()
+    captured = capsys.readouterr()
+    assert raised.value.code == 2
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+CASES = {
+    "unknown key": ('name = "tested"', 'name = "tested"\ncolour = 1', "colour: unknown key"),
+    "impossible value": ("samples = 2", "samples = -2", "responders[0].samples"),
+    "slash in a name": ('name = "scripted-a"', 'name = "a/b"', "responders[0].name"),
+    "dots in a name": ('name = "scripted-a"', 'name = ".."', "responders[0].name"),
+    "missing model": (
+        '{ kind = "scripted" }',
+        '{ kind = "sentence-transformers", model = "no/where" }',
+        "model folder no/where",
+    ),
+    "missing prompts": ("prompts.jsonl", "absent.jsonl", "No such file"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fault_in_the_config_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    old, new, said = CASES[case]
+    config = write_config(tmp_path)
+    config.write_text(config.read_text().replace(old, new, 1))
+    assert said in refused(capsys, monkeypatch, str(config))
+    assert not (tmp_path / "storage").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.jsonl", b"", "holds no rows"),
+        ("other.csv", b"question\nWhy?\n", "no column `prompt`"),
+        ("broken.parquet", b"PAR1", "not a Parquet file"),
+        ("prompts.docx", b"Why?", "not .docx"),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    content: bytes,
+    said: str,
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    line = refused(capsys, monkeypatch, str(write_config(tmp_path)), "--prompts", str(tmp_path / name))
+    assert said in line
+    assert name in line
+    assert not (tmp_path / "storage").exists()
+
+
+def test_storage_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    line = refused(capsys, monkeypatch, str(write_config(tmp_path)), "--storage", str(blocked / "storage"))
+    assert "cannot be written: Not a directory" in line
+
+
+def run(config: Path, *before: str) -> subprocess.CompletedProcess[str]:
+    command = [*before, sys.executable, "-m", "flows.pipeline", str(config)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_fault_found_while_running_has_no_stack_trace(tmp_path: Path) -> None:
+    done = run(write_config(tmp_path, prompts=["", "x" * 100_000, "a\x00b"]))
+    assert done.returncode == 2
+    assert (
+        "no usable prompt among 3 rows (1 NUL character, 1 blank, 1 too long)"
+        in done.stderr.splitlines()[-2] + done.stderr
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def can_mount() -> bool:
+    unshare = shutil.which("unshare")
+    return (
+        bool(unshare)
+        and subprocess.run([str(unshare), "-rm", "true"], check=False, capture_output=True).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not can_mount(), reason="a full disk is made by mounting one, which this system forbids")
+def test_a_full_disk_stops_the_run_with_one_line_and_nothing_half_written(tmp_path: Path) -> None:
+    config = write_config(tmp_path, storage=tmp_path / "disk/storage", prompts=[f"Why {i}?" for i in range(400)])
+    (tmp_path / "disk").mkdir()
+    kept = tmp_path / "kept"
+    script = (
+        f"mount -t tmpfs -o size=160k tmpfs {tmp_path}/disk && {sys.executable} -m flows.pipeline {config}; "
+        f"code=$?; cp -r {tmp_path}/disk/storage {kept}; exit $code"
+    )
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script],  # noqa: S607 (where PATH says)
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert done.returncode == 2, done.stderr
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (kept / "releases").exists()
+    assert not [path for path in kept.rglob("*") if path.suffix == ".partial"]

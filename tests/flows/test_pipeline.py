@@ -1,0 +1,134 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import datasets
+import duckdb
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows.pipeline import pipeline
+from tasks.errors import GateRefused
+from tasks.release import Release
+from tasks.store import Cluster
+from tasks.tables import HARM_CATEGORIES, Stage
+from tests.conftest import asked, write_config
+
+Run = tuple[Path, Release, list[Stage]]
+DUAL = {
+    "prompt": "string",
+    "response_0": "string",
+    "response_1": "string",
+    "prompt_source": "string",
+    "response_0_source": "string",
+    "response_1_source": "string",
+    "is_response_0_safe": "bool",
+    "is_response_1_safe": "bool",
+    "response_0_harm_category": None,
+    "response_1_harm_category": None,
+    "response_0_severity_level": "int64",
+    "response_1_severity_level": "int64",
+    "better_response_id": "int64",
+    "safer_response_id": "int64",
+    "response_0_sha256": "string",
+    "response_1_sha256": "string",
+}
+
+
+def manifest(release: Release) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(release.uri) / "manifest.json").read_text())
+    return found
+
+
+def test_every_file_of_a_release_is_in_its_manifest_and_the_pointer_leads_there(scripted_run: Run) -> None:
+    folder, release, _ = scripted_run
+    root = Path(release.uri)
+    listed = {file["path"]: file["sha256"] for file in manifest(release)["files"]}
+    found = {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
+    assert set(listed) == set(found) - {"manifest.json"}
+    assert all(hashlib.sha256(found[path].read_bytes()).hexdigest() == sha256 for path, sha256 in listed.items())
+    pointer = json.loads((folder / "storage/releases/latest.json").read_text())
+    digest = hashlib.sha256((root / "manifest.json").read_bytes()).hexdigest()
+    assert pointer == {"version": release.version, "manifest_sha256": digest}
+
+
+@pytest.mark.parametrize(
+    "name", ["dual", "single", "qa", "prompts", "dual-scripted-a", "single-scripted-b", "qa-scripted-b"]
+)
+def test_datasets_loads_every_config_with_both_splits(scripted_run: Run, tmp_path: Path, name: str) -> None:
+    loaded = datasets.load_dataset(scripted_run[1].uri, name, cache_dir=str(tmp_path))
+    assert set(loaded) == {"train", "test"}
+    assert sum(len(loaded[split]) for split in loaded) > 0
+
+
+def test_dual_has_the_columns_and_types_of_the_reference(scripted_run: Run, tmp_path: Path) -> None:
+    features = datasets.load_dataset(scripted_run[1].uri, cache_dir=str(tmp_path))["train"].features
+    assert list(features) == list(DUAL)
+    assert all(features[name].dtype == dtype for name, dtype in DUAL.items() if dtype)
+    assert list(features["response_0_harm_category"]) == list(HARM_CATEGORIES)
+
+
+def test_nothing_vanishes(scripted_run: Run) -> None:
+    _, release, stages = scripted_run
+    assert all(stage.rows_in == stage.rows_kept + stage.dropped.rows for stage in stages)
+    dropped = duckdb.read_parquet(f"{release.uri}/dropped.parquet").fetchall()
+    assert len(dropped) == sum(stage.dropped.rows for stage in stages)
+
+
+def test_the_same_run_asked_twice_does_no_model_work_and_no_second_release(scripted_run: Run) -> None:
+    folder, release, _ = scripted_run
+    before = asked(folder)
+    again, stages = pipeline(str(folder / "config.toml"))
+    assert asked(folder) == before
+    assert sum(stage.cost.asked for stage in stages) == 0
+    assert again.version == release.version
+    assert len(before) == len(set(before))
+
+
+def test_a_new_prompt_costs_only_its_own_requests(scripted_run: Run, tmp_path: Path) -> None:
+    folder, release, _ = scripted_run
+    shutil.copytree(folder / "storage", tmp_path / "storage")
+    prompts = [f"How do I plant {number} tulips?" for number in range(12)]
+    config = write_config(tmp_path, [*prompts, "Why do tulips close at night?"])
+    second, stages = pipeline(str(config))
+    assert stages[1].cost.asked == 6
+    assert manifest(second)["parent"] == release.version
+    rows = duckdb.read_parquet(f"{tmp_path}/storage/releases/*/prompts/*.parquet").aggregate("count(*)").fetchone()
+    assert rows == (25,)
+
+
+def test_a_judge_that_gives_garbage_costs_its_rows_and_never_the_run(
+    tmp_path: Path, cluster: Cluster, prefect_server: None
+) -> None:
+    release, stages = pipeline(str(write_config(tmp_path, garbage_every=3)))
+    verdicts = duckdb.read_parquet(f"{release.uri}/annotations/verdicts.parquet")
+    problems = dict(verdicts.aggregate("problem, count(*)").fetchall())
+    assert problems[None] > problems["not a JSON object"] > 0
+    assert all(stage.rows_in == stage.rows_kept + stage.dropped.rows for stage in stages)
+
+
+def test_a_refused_release_moves_no_pointer_and_keeps_its_candidate(
+    tmp_path: Path, cluster: Cluster, prefect_server: None
+) -> None:
+    config = write_config(tmp_path, garbage_every=1)
+    with pytest.raises(GateRefused, match=r"qa\.not_empty violated \(critical\)"):
+        pipeline(str(config))
+    assert not (tmp_path / "storage/releases").exists()
+    assert list((tmp_path / "storage/candidates").glob("*/gate/verdict.json"))
+
+
+def test_no_prompt_and_no_answer_reaches_prefect(tmp_path: Path, cluster: Cluster, prefect_server: None) -> None:
+    release, _ = pipeline(str(write_config(tmp_path, [f"Where is my zeppelin number {i}?" for i in range(6)])))
+    answers = {
+        row[0]
+        for row in duckdb.read_parquet(f"{release.uri}/annotations/responses.parquet").select("response").fetchall()
+    }
+    with get_client(sync_client=True) as client:
+        artifacts = client.request("POST", "/artifacts/filter", json={}).text
+        logs = client.request("POST", "/logs/filter", json={}).text
+    assert '"key":"gate"' in artifacts.replace(" ", "")
+    for seen in (artifacts, logs):
+        assert "zeppelin" not in seen
+        assert not any(answer in seen for answer in answers)
