@@ -1,0 +1,61 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import IO, Any
+
+from tests.conftest import ROOT, write_config
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def ask(api: str, path: str) -> Any:
+    request = urllib.request.Request(f"{api}{path}", data=b"{}", headers={"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 (a server that this test started)
+        return json.load(answer)
+
+
+def read_until(output: IO[str], *words: str) -> str:
+    said = []
+    for line in output:
+        said.append(line)
+        if all(word in line for word in words):
+            return line
+    raise AssertionError("".join(said))
+
+
+def test_a_served_deployment_is_scheduled_and_runs(tmp_path: Path) -> None:
+    port = free_port()
+    values = {"PORT": port, "CONFIG": write_config(tmp_path), "STORAGE": tmp_path / "storage", "PREFECT_HOME": tmp_path}
+    server = subprocess.Popen(
+        ["make", "serve", *(f"{name}={value}" for name, value in values.items())],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200", "PREFECT_RUNNER_POLL_FREQUENCY": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert server.stdout is not None
+    api = f"http://127.0.0.1:{port}/api"
+    try:
+        read_until(server.stdout, "safepairs/nightly")
+        (nightly,) = ask(api, "/deployments/filter")
+        assert [entry["schedule"]["cron"] for entry in nightly["schedules"]] == ["0 3 * * *"]
+        run = ask(api, f"/deployments/{nightly['id']}/create_flow_run")
+        assert "Completed()" in read_until(server.stdout, "Flow run", run["name"], "Finished in state")
+        keys = {artifact["key"] for artifact in ask(api, "/artifacts/filter")}
+        assert {"sources-to-prompts", "prompts-to-responses", "pairs-to-preferences", "gate", "release"} <= keys
+        assert any(log["name"] == "tasks.store" for log in ask(api, "/logs/filter"))
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+    assert (tmp_path / "storage/releases/latest.json").is_file()
