@@ -24,7 +24,8 @@ build: $(MODELS) ## CONFIG=flows/configs/demo.toml PROMPTS=prompts.jsonl STORAGE
 	$(BIN)/python -m flows.pipeline '$(CONFIG)' $(RUN_OPTIONS)
 
 sql: $(INSTALLED) ## a DuckDB shell on the releases
-	cd '$(or $(STORAGE),data)' && exec $(CURDIR)/$(BIN)/duckdb -init releases/catalog.sql
+	@test -f '$(or $(STORAGE),data)/releases/catalog.sql' || { echo "error: no release in $(or $(STORAGE),data); run 'make demo' or set STORAGE" >&2; exit 2; }
+	@cd '$(or $(STORAGE),data)' && exec $(CURDIR)/$(BIN)/duckdb -init releases/catalog.sql
 
 serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'

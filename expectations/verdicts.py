@@ -5,6 +5,7 @@ from expectations.rules import among, between, no_rows, not_empty, not_null, uni
 EXPECTATIONS = [
     not_empty(),
     *not_null("verdict_id", "subject_id", "question", "annotator", "vote", "attempt", "flipped"),
+    unique("verdict_id"),
     unique("annotator", "question", "subject_id", "flipped", "vote", "attempt"),
     among("question", ["harm", "helpfulness", "harmlessness", "overall"]),
     between("severity_level", 0, 3),

@@ -14,7 +14,7 @@ from tasks.tables import Cost, Ref, Stage
 
 @task(persist_result=True, task_run_name="prompts_to_responses-{responder.name}")
 def answer(config: Config, responder: Responder, prompts: Ref, folder: str) -> tuple[Ref, Cost]:
-    """Have one responder answer all prompts, on a cluster of its own."""
+    """Have one responder answer all prompts, on the run's cluster."""
     return answer_prompts(config, responder, prompts, folder, partial(connect, config.cluster.cpus))
 
 

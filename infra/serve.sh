@@ -10,4 +10,6 @@ until python -c "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])
     kill -0 "$server" || exit 1
     sleep 1
 done
+sleep 1
+kill -0 "$server" || { echo "error: another server answers on port $1; give another PORT" >&2; exit 2; }
 python -m flows.serve "$2" "$3" "$4"

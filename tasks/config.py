@@ -103,7 +103,7 @@ class Judge(Section):
 
 
 class Cluster(Section):
-    """The Ray cluster that a stage starts on this machine."""
+    """The Ray cluster that a run starts on this machine."""
 
     cpus: int = Field(2, ge=1)
 
@@ -112,7 +112,7 @@ class Config(Section):
     """One dataset: what goes in, who answers, who judges, where it goes."""
 
     name: Name
-    storage: str
+    storage: str = Field(min_length=1)
     seed: int = 0
     prompts: Prompts
     responders: tuple[Responder, ...] = Field(min_length=1)

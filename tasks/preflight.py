@@ -4,6 +4,7 @@ In: a configuration. Out: nothing, or the first fault as an error of one line.
 """
 
 from infra import storage
+from tasks import warehouse
 from tasks.config import Config, SentenceTransformers, Transformers
 from tasks.engines import checkpoint_folder
 from tasks.errors import StorageError
@@ -29,7 +30,7 @@ def check(config: Config) -> None:
     try:
         storage.write_bytes(probe, b"")
         storage.remove(probe)
-    except OSError as error:
+    except (OSError, ValueError, ImportError) as error:
         raise StorageError(
-            f"storage {config.storage}: cannot be written: {error.strerror or error}; mend it or set another `storage`"
+            f"storage {config.storage}: cannot be written: {warehouse.reason(error)}; mend it or set another `storage`"
         ) from None

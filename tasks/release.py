@@ -28,7 +28,6 @@ from tasks.tables import INTEGER, REAL, TEXT, Ref, Stage, columns
 SPLITS = ("train", "test")
 BY_RESPONDER = ("qa", "dual", "single")
 ANNOTATIONS = {
-    "prompts": "annotations/prompts.parquet",
     "responses": "annotations/responses.parquet",
     "verdicts": "annotations/verdicts.parquet",
     "labels": "annotations/labels.parquet",
@@ -84,14 +83,14 @@ def unchanged(config: Config, stages: Sequence[Stage], root: str) -> Release | N
 
 
 def write_candidate(config: Config, stages: Sequence[Stage], root: str) -> Candidate:
-    """Write all data files and the card below `<root>/candidates/<version>/`, over what an earlier try left there.
+    """Write all data files and the card below `<root>/candidates/`, over what an earlier try of the same data left there.
 
     Raises:
         StorageError: the folder cannot be written.
     """
     tables = tables_of(stages)
-    version = next_version(root)
-    uri = storage.join(root, "candidates", version)
+    version, fingerprint = next_version(root), release_fingerprint(config, tables)
+    uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
     try:
         storage.remove(uri)
         for path, sql, parameters in datasets(config):
@@ -106,7 +105,7 @@ def write_candidate(config: Config, stages: Sequence[Stage], root: str) -> Candi
         raise StorageError(
             f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again"
         ) from None
-    return Candidate(version, uri, tuple(describe_files(uri)), release_fingerprint(config, tables))
+    return Candidate(version, uri, tuple(describe_files(uri)), fingerprint)
 
 
 def tables_of(stages: Sequence[Stage]) -> Tables:
@@ -145,9 +144,9 @@ def stage_rows(stages: Sequence[Stage]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=STAGES)
 
 
-def describe_files(uri: str) -> Iterator[dict[str, Any]]:
-    """Path, SHA-256, bytes and rows of every file below `uri`, sorted by path; rows is None for what is not Parquet."""
-    for file in storage.listing(uri):
+def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
+    """Path below `uri`, SHA-256, bytes and rows of every file in its `folder`; rows is None for what is not Parquet."""
+    for file in storage.listing(storage.join(uri, folder)):
         fs, path = storage.filesystem(file)
         with fs.open(path, "rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -157,9 +156,18 @@ def describe_files(uri: str) -> Iterator[dict[str, Any]]:
 
 
 def release_fingerprint(config: Config, tables: Tables) -> str:
-    """What the release is made of: equal fingerprints mean equal data."""
-    settings = config.model_dump(mode="json", exclude={"storage": True, "cluster": True})
-    return warehouse.digest(settings, *warehouse.identities({k: v for k, v in tables.items() if k != "stages"}))
+    """What the release is made of, and what it is made and judged by: equal fingerprints mean equal releases."""
+    names = [
+        config.name,
+        *(responder.name for responder in config.responders),
+        *(judge.name for judge in config.judges),
+    ]
+    here = Path(__file__).parent
+    code = [here / "card.md", *here.glob("sql/release_*.sql"), *here.parent.glob("expectations/**/*.[ps][yq]*")]
+    made_by = [
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code) if "__pycache__" not in path.parts
+    ]
+    return warehouse.digest(names, made_by, *warehouse.identities({k: v for k, v in tables.items() if k != "stages"}))
 
 
 def published(root: str) -> dict[str, Any] | None:
@@ -212,7 +220,7 @@ def publish(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": parent["version"] if parent else None,
         "fingerprint": candidate.fingerprint,
-        "files": list(describe_files(candidate.uri)),
+        "files": [*candidate.files, *describe_files(candidate.uri, "gate")],
         "config": config.model_dump(mode="json"),
         "code_revision": code_revision(),
         "responders": {responder.name: model_identity(responder.engine) for responder in config.responders},
@@ -227,9 +235,9 @@ def publish(
     try:
         storage.write_bytes(storage.join(candidate.uri, "manifest.json"), content)
         storage.move_folder(candidate.uri, address)
+        storage.write_bytes(storage.join(root, "releases", "catalog.sql"), catalog(root, candidate.version).encode())
         pointer = {"version": candidate.version, "manifest_sha256": hashlib.sha256(content).hexdigest()}
         storage.write_bytes(storage.join(root, "releases", "latest.json"), json.dumps(pointer).encode())
-        storage.write_bytes(storage.join(root, "releases", "catalog.sql"), catalog(root, candidate.version).encode())
     except OSError as error:
         raise StorageError(
             f"{address}: not published: {error.strerror or error}; run again for the next version"

@@ -29,7 +29,14 @@ def answer_prompts(
         include={"system", "temperature", "raised_temperature", "samples", "top_p", "max_tokens"}
     )
     requests = warehouse.build(
-        REQUESTS, folder, "response_requests", {"prompts": prompts}, model=model, seed=config.seed, **sampling
+        REQUESTS,
+        folder,
+        "response_requests",
+        {"prompts": prompts},
+        responder=responder.name,
+        model=model,
+        seed=config.seed,
+        **sampling,
     )
     completions, cost = complete(f"responses by {responder.name}", responder.engine, model, requests, folder, cluster)
     answered = warehouse.build(

@@ -64,11 +64,11 @@ def read_rows(source: str) -> Iterator[Row]:
         with fsspec.open(storage.resolve(source), "rb") as file:
             for number, (prompt, prompt_source, problem) in enumerate(readers[suffix](source, file), start=1):
                 yield row(number, prompt, prompt_source, problem)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceError(f"{source}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
     except csv.Error as error:
         raise SourceError(f"{source}: row {number + 1}: not CSV that can be read: {error}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         said = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise SourceError(f"{source}: cannot be read: {said}; give the path of a prompts file") from None
     if not number:

@@ -5,7 +5,6 @@ at the store's address as soon as the block is answered. Grain: one row per want
 A run that is killed loses the blocks in flight at most; started again, it asks only what the store does not hold.
 """
 
-import hashlib
 import io
 import logging
 import time
@@ -119,10 +118,11 @@ def last_cause(error: BaseException) -> BaseException:
 
 
 def commit(block: pa.Table, uri: str) -> pa.Table:
-    """Put one answered block at its address, the hash of its keys, and say what it held."""
-    key = block.column(0).to_pylist()
-    if key:
-        put(block, storage.join(uri, f"{hashlib.sha256(''.join(sorted(key)).encode()).hexdigest()[:32]}.parquet"))
+    """Put one answered block at its address, the hash of its keys and their errors, and say what it held."""
+    errors = block["error"].to_pylist() if "error" in block.column_names else [None] * block.num_rows
+    answered = sorted(zip(block.column(0).to_pylist(), (error is not None for error in errors), strict=True))
+    if answered:
+        put(block, storage.join(uri, f"{warehouse.digest(answered)}.parquet"))
     tokens = {
         name: [pc.sum(block[name]).as_py() or 0 if name in block.column_names else 0]
         for name in ("input_tokens", "output_tokens")

@@ -44,6 +44,7 @@ def judge_by(
             folder,
             "judge_requests",
             {"subjects": subjects, "rubrics": rubrics(), "verdicts": verdicts or VERDICTS.schema.empty_table()},
+            annotator=judge.name,
             model=model,
             seed=config.seed,
             votes=votes,

@@ -6,6 +6,7 @@ An engine is a function from one to the other, so that an engine with a processo
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import ray
@@ -62,13 +63,15 @@ def cluster_cpus() -> int:
 
 
 def model_identity(engine: Engine | Embedder) -> str:
-    """Name and revision of the engine's model: of a folder, its name and the SHA-256 of its files.
+    """Name and revision of the engine's model: of a folder, its name, the SHA-256 of its files, and the dtype.
 
     Raises:
         ModelError: the folder is missing or holds no model.
     """
     match engine:
-        case Transformers() | SentenceTransformers():
+        case Transformers():
+            return f"{checkpoint_identity(engine.model)} {engine.dtype}"
+        case SentenceTransformers():
             return checkpoint_identity(engine.model)
         case Scripted():
             return f"scripted@{engine.garbage_every}"
@@ -86,6 +89,7 @@ def checkpoint_folder(model: str) -> Path:
     return folder
 
 
+@cache
 def checkpoint_identity(model: str) -> str:
     """`<folder name>@<first 16 digits of the SHA-256 over its files' names and bytes>`; raises ModelError."""
     folder = checkpoint_folder(model)

@@ -75,16 +75,22 @@ class TransformersEngine:
     """
 
     def __init__(self, model: str, dtype: str, threads: int) -> None:
-        torch.set_num_threads(threads)
+        self.threads = threads
         self.tokenizer = AutoTokenizer.from_pretrained(model)
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
         vocabulary = self.model.config.vocab_size
         tokenizer_info = xgrammar.TokenizerInfo.from_huggingface(self.tokenizer, vocab_size=vocabulary)
         self.grammars = xgrammar.GrammarCompiler(tokenizer_info)
-        self.end_tokens = {self.tokenizer.eos_token_id, self.model.generation_config.eos_token_id}
+        ends = self.model.generation_config.eos_token_id
+        self.end_tokens = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+        self.padding = next(t for t in (self.tokenizer.pad_token_id, *sorted(self.end_tokens)) if t is not None)
+        if not self.tokenizer.chat_template:
+            raise ValueError(f"model {model} has no chat template; use an instruction-tuned checkpoint")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Answer the batch; rows that share a schema and a nucleus are generated together."""
+        # Here and not at the start: Ray Data calls from another thread, and OpenMP counts threads for each of them.
+        torch.set_num_threads(self.threads)
         requests = batch.to_pylist()
         completions: list[dict[str, Any]] = [{}] * len(requests)
         groups: dict[tuple[Any, ...], list[int]] = {}
@@ -114,6 +120,7 @@ class TransformersEngine:
             attention_mask=attention_mask,
             past_key_values=self.cache(prefix, len(prompts), input_ids.shape[1] + max(longest)),
             max_new_tokens=max(longest),
+            pad_token_id=self.padding,
             do_sample=False,
             logits_processor=samplers,
         )
@@ -133,7 +140,7 @@ class TransformersEngine:
     def pad(self, prompts: list[list[int]], prefix: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Pad after the shared prefix, so that one cached prefix fits every row. Both tensors are (rows, tokens)."""
         width = max(map(len, prompts))
-        input_ids = np.full((len(prompts), width), self.tokenizer.pad_token_id)
+        input_ids = np.full((len(prompts), width), self.padding)
         attention_mask = np.zeros((len(prompts), width), dtype=np.int64)
         for row, prompt in enumerate(prompts):
             start = width - (len(prompt) - prefix)

@@ -1,24 +1,31 @@
 -- Macros that more than one query uses.
 
--- One space for every run of Unicode blanks and invisible characters inside a line, no blanks at line ends, at most one empty line.
+-- Unicode in NFC, plain line ends and blanks, no invisible characters, no blanks at line ends or doubled inside a line,
+-- at most one empty line. Indentation stays.
 CREATE OR REPLACE MACRO normalise_text(raw) AS
 trim(
     regexp_replace(
         regexp_replace(
             regexp_replace(
-                regexp_replace(nfc_normalize(raw), '\r\n?|\x{2028}|\x{2029}', chr(10), 'g'),
-                '[\p{Zs}\t\f\v\x{200B}\x{FEFF}\x{00AD}]+', ' ', 'g'
+                regexp_replace(
+                    regexp_replace(
+                        regexp_replace(nfc_normalize(raw), '[\x{200B}\x{FEFF}\x{00AD}]', '', 'g'),
+                        '\r\n?|\x{2028}|\x{2029}', chr(10), 'g'
+                    ),
+                    '\p{Zs}', ' ', 'g'
+                ),
+                '(\S)[ \t\f\v]+', '\1 ', 'g'
             ),
-            ' *\n *', chr(10), 'g'
+            '[ \t\f\v]+(\n|$)', '\1', 'g'
         ),
         '\n{3,}', chr(10) || chr(10), 'g'
     ),
-    ' ' || chr(10)
+    ' ' || chr(9) || chr(10)
 );
 
 -- The words of a text, lower case, without accents and punctuation.
 CREATE OR REPLACE MACRO words(raw) AS
-regexp_extract_all(lower(strip_accents(raw)), '[\p{L}\p{N}]+');
+regexp_extract_all(lower(strip_accents(raw)), '[\p{L}\p{M}\p{N}]+');
 
 -- A number in [0, 2^31) that depends on the text alone.
 CREATE OR REPLACE MACRO hashed_integer(raw) AS

@@ -10,7 +10,7 @@ samples AS (
         sample,
         CAST($system AS VARCHAR) AS system,
         if(sample = 0, $temperature, $raised_temperature) AS temperature,
-        hashed_integer(concat_ws(' ', $seed, $model, CAST($system AS VARCHAR), prompt_id, sample)) AS seed
+        hashed_integer(concat_ws(' ', $seed, $responder, $model, CAST($system AS VARCHAR), prompt_id, sample)) AS seed
     FROM prompts
     CROSS JOIN range($samples + 1) AS samples (sample)
 )

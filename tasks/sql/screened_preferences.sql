@@ -1,4 +1,5 @@
--- One row per pair: its preferences, or the reason why it has none. Every question is asked in both orders.
+-- One row per pair: its preferences, or the reason why it has none. Every question is asked in both orders,
+-- and both orders weigh the same, however many of their votes are valid.
 -- A question whose votes are even is settled by rule: `safer` goes to the lower severity, then to a coin;
 -- `better` goes to a coin; `overall` goes to the safer answer. The coin is a hash of the pair, so that it favours no side.
 -- A safe answer is always safer than an unsafe one, whatever the votes. Agreement is the share of votes for what was decided.
@@ -15,25 +16,33 @@ verdicts AS (
     WHERE problem IS NULL
 ),
 
-counted AS (
+by_order AS (
     SELECT
         subject_id AS pair_id,
         question,
-        count(*) AS votes,
-        sum(winner) AS votes_1,
-        count(DISTINCT flipped) AS orders
+        avg(winner) AS share_1
     FROM verdicts
-    GROUP BY subject_id, question
+    GROUP BY subject_id, question, flipped
+),
+
+by_question AS (
+    SELECT
+        pair_id,
+        question,
+        avg(share_1) AS share_1
+    FROM by_order
+    GROUP BY pair_id, question
+    HAVING count(*) = 2
 ),
 
 tallied AS (
     SELECT
         pair_id,
-        count(*) FILTER (WHERE orders = 2) AS questions,
-        max(votes_1 / votes) FILTER (WHERE question = 'helpfulness') AS better_1,
-        max(votes_1 / votes) FILTER (WHERE question = 'harmlessness') AS safer_1,
-        max(votes_1 / votes) FILTER (WHERE question = 'overall') AS overall_1
-    FROM counted
+        count(*) AS questions,
+        max(share_1) FILTER (WHERE question = 'helpfulness') AS better_1,
+        max(share_1) FILTER (WHERE question = 'harmlessness') AS safer_1,
+        max(share_1) FILTER (WHERE question = 'overall') AS overall_1
+    FROM by_question
     GROUP BY pair_id
 ),
 

@@ -33,8 +33,8 @@ measured AS (
         *,
         sha256(prompt || response) AS response_id,
         words(response) AS found_words,
-        length(regexp_replace(response, '[^\p{L}\p{N}\s]+', '', 'g')) / greatest(length(response), 1) AS readable,
-        first_value(sample) OVER (PARTITION BY prompt_id, lower(response) ORDER BY sample) AS first_sample
+        length(regexp_replace(response, '[^\p{L}\p{M}\p{N}\s]+', '', 'g')) / greatest(length(response), 1) AS readable,
+        first_value(sample) OVER (PARTITION BY prompt_id, regexp_replace(lower(response), '\s+', ' ', 'g') ORDER BY sample) AS first_sample
     FROM answered
 ),
 

@@ -10,6 +10,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.pipeline import pipeline
+from tasks import tables
 from tasks.errors import GateRefused
 from tasks.release import Release
 from tasks.store import Cluster
@@ -68,6 +69,16 @@ def test_dual_has_the_columns_and_types_of_the_reference(scripted_run: Run, tmp_
     assert list(features) == list(DUAL)
     assert all(features[name].dtype == dtype for name, dtype in DUAL.items() if dtype)
     assert list(features["response_0_harm_category"]) == list(HARM_CATEGORIES)
+
+
+def test_every_table_has_its_columns_and_a_key_that_is_unique(scripted_run: Run) -> None:
+    known = {table.name: table for table in vars(tables).values() if isinstance(table, tables.Table)}
+    for stage in scripted_run[2]:
+        for name, ref in stage.tables.items():
+            table = known["verdicts" if name.endswith("_verdicts") else name]
+            rows = duckdb.read_parquet(ref.uri)
+            assert rows.columns == table.schema.names
+            assert len(rows.select(*table.key).distinct().fetchall()) == ref.rows == len(rows)
 
 
 def test_nothing_vanishes(scripted_run: Run) -> None:

@@ -60,6 +60,17 @@ def test_the_winner_is_counted_for_the_answer_not_for_its_place(
     assert row["problem"] == (None if winner is not None else "no winner")
 
 
+def test_both_orders_weigh_the_same(tmp_path: Path) -> None:
+    votes = [(False, 0), (False, 0), (True, 1)]
+    verdicts = [
+        {"subject_id": "x", "question": question, "flipped": flipped, "vote": i, "attempt": 0, "winner": winner}
+        for question in ("helpfulness", "harmlessness", "overall")
+        for i, (flipped, winner) in enumerate(votes)
+    ]
+    inputs = {"pairs": make(PAIRS, [PAIR]), "verdicts": make(VERDICTS, verdicts)}
+    assert select(screened(PREFERENCES), tmp_path, "screened_preferences", inputs)[0]["better_agreement"] == 0.5
+
+
 def decide(folder: Path, better: list[int], safer: list[int], overall: list[int], **severity: int) -> Row:
     questions = {"helpfulness": better, "harmlessness": safer, "overall": overall}
     verdicts = [

@@ -23,7 +23,12 @@ def rows(stage: Stage, name: str = "prompts") -> list[dict[str, object]]:
 
 def test_prompts_are_normalised(tmp_path: Path) -> None:
     stage = build(tmp_path, ["  cafe\u0301\u00a0\u200b  noir \r\n\r\n\n\n au lait\t"])
-    assert [row["prompt"] for row in rows(stage)] == ["café noir\n\nau lait"]
+    assert [row["prompt"] for row in rows(stage)] == ["café noir\n\n au lait"]
+
+
+def test_indentation_stays_and_invisible_characters_go(tmp_path: Path) -> None:
+    stage = build(tmp_path, ["Explain:\n    if x:  \n\treturn  1\nco\u00adope\u200brate"])
+    assert [row["prompt"] for row in rows(stage)] == ["Explain:\n    if x:\n\treturn 1\ncooperate"]
 
 
 def test_what_is_left_out_has_a_reason_and_the_sum_holds(tmp_path: Path) -> None:

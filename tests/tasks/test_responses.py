@@ -6,6 +6,7 @@ from tasks.tables import COMPLETIONS, EMBEDDINGS, PROMPTS, REQUESTS, RESPONSES, 
 from tests.tasks.rows import Row, make, select
 
 SAMPLING = {
+    "responder": "r",
     "model": "m@1",
     "seed": 0,
     "system": None,
@@ -32,7 +33,14 @@ def test_each_sample_is_one_request_with_its_own_seed(tmp_path: Path) -> None:
 def test_a_request_is_identified_by_what_it_is(tmp_path: Path) -> None:
     first = {row["request_id"] for row in requests(tmp_path, ["a"])}
     assert first == {row["request_id"] for row in requests(tmp_path, ["b", "a"]) if row["subject_id"] == "a"}
-    for change in ({"model": "m@2"}, {"seed": 1}, {"system": "Be brief."}, {"top_p": 0.9}, {"max_tokens": 65}):
+    for change in (
+        {"responder": "s"},
+        {"model": "m@2"},
+        {"seed": 1},
+        {"system": "Be brief."},
+        {"top_p": 0.9},
+        {"max_tokens": 65},
+    ):
         assert first.isdisjoint(row["request_id"] for row in requests(tmp_path, ["a"], **change))
 
 
