@@ -6,9 +6,10 @@ from prefect import task
 
 from expectations.gate import judge
 from flows.reports import describe, report_gate, report_release
+from tasks.candidate import write_candidate
 from tasks.config import Config
 from tasks.errors import GateRefused
-from tasks.release import Release, publish, unchanged, write_candidate
+from tasks.release import Release, next_version, publish, unchanged
 from tasks.tables import Stage
 
 
@@ -17,7 +18,7 @@ def preferences_to_release(config: Config, stages: list[Stage], root: str) -> Re
     """Write, audit, publish. Raises GateRefused, with nothing published and the candidate left for inspection."""
     release = unchanged(config, stages, root)
     if release is None:
-        candidate = write_candidate(config, stages, root)
+        candidate = write_candidate(config, stages, next_version(root), root)
         verdict = judge(candidate.uri, candidate.files)
         report_gate(candidate.version, verdict)
         if not verdict.passed:

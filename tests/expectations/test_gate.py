@@ -7,8 +7,9 @@ import duckdb
 import pytest
 
 from expectations.gate import SUITES, Verdict, judge
+from tasks.candidate import Candidate, describe_files, write_candidate
 from tasks.config import load
-from tasks.release import Candidate, Release, describe_files, write_candidate
+from tasks.release import Release
 from tasks.tables import Stage
 
 Run = tuple[Path, Release, list[Stage]]
@@ -50,7 +51,9 @@ DEFECTS = {
 @pytest.fixture(scope="session")
 def candidate(tmp_path_factory: pytest.TempPathFactory, scripted_run: Run) -> Candidate:
     folder, _, stages = scripted_run
-    return write_candidate(load(str(folder / "config.toml")), stages, str(tmp_path_factory.mktemp("candidate")))
+    return write_candidate(
+        load(str(folder / "config.toml")), stages, "2026.01.01", str(tmp_path_factory.mktemp("candidate"))
+    )
 
 
 def copy(candidate: Candidate, folder: Path) -> Candidate:
