@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,8 @@ import duckdb
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows.pipeline import pipeline
+from flows.pipeline import main, pipeline
 from tasks import tables
-from tasks.errors import GateRefused
 from tasks.release import Release
 from tasks.store import Cluster
 from tasks.tables import HARM_CATEGORIES, Stage
@@ -120,12 +120,18 @@ def test_a_judge_that_gives_garbage_costs_its_rows_and_never_the_run(
     assert all(stage.rows_in == stage.rows_kept + stage.dropped.rows for stage in stages)
 
 
-def test_a_refused_release_moves_no_pointer_and_keeps_its_candidate(
-    tmp_path: Path, cluster: Cluster, prefect_server: None
+def test_a_refused_release_exits_with_3_moves_no_pointer_and_keeps_its_candidate(
+    tmp_path: Path,
+    cluster: Cluster,
+    prefect_server: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = write_config(tmp_path, garbage_every=1)
-    with pytest.raises(GateRefused, match=r"qa\.not_empty violated \(critical\)"):
-        pipeline(str(config))
+    monkeypatch.setattr(sys, "argv", ["flows.pipeline", str(write_config(tmp_path, garbage_every=1))])
+    with pytest.raises(SystemExit) as raised:
+        main()
+    assert raised.value.code == 3
+    assert "qa.not_empty violated (critical)" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "storage/releases").exists()
     assert list((tmp_path / "storage/candidates").glob("*/gate/verdict.json"))
 
