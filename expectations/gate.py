@@ -44,18 +44,14 @@ from expectations import (
 from expectations.failing import failing_rows
 from infra import storage
 from tasks import warehouse
+from tasks.candidate import ANNOTATIONS
 
 FILES = {
     "prompts": "prompts/*.parquet",
     "qa": "qa/*/*.parquet",
     "dual": "dual/*/*.parquet",
     "single": "single/*/*.parquet",
-    "responses": "annotations/responses.parquet",
-    "verdicts": "annotations/verdicts.parquet",
-    "labels": "annotations/labels.parquet",
-    "preferences": "annotations/preferences.parquet",
-    "stages": "annotations/stages.parquet",
-    "dropped": "dropped.parquet",
+    **ANNOTATIONS,
 }
 """What each table of the gate's database reads."""
 
