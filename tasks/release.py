@@ -6,7 +6,6 @@ In: a judged candidate. Out: `<storage>/releases/<version>/` with `manifest.json
 
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -126,7 +125,7 @@ def code_revision() -> str:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("SAFEPAIRS_REVISION", "unknown")
+        return "unknown"
     return described.stdout.strip()
 
 
