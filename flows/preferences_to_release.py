@@ -6,7 +6,7 @@ from prefect import task
 
 from expectations.gate import judge
 from flows.reports import describe, report_gate, report_release
-from tasks.candidate import write_candidate
+from tasks.candidate import release_fingerprint, write_candidate
 from tasks.config import Config
 from tasks.errors import GateRefused
 from tasks.release import Release, next_version, publish, unchanged
@@ -16,9 +16,10 @@ from tasks.tables import Stage
 @task(persist_result=True)
 def preferences_to_release(config: Config, stages: list[Stage], root: str) -> Release:
     """Write, audit, publish. Raises GateRefused, with nothing published and the candidate left for inspection."""
-    release = unchanged(config, stages, root)
+    fingerprint = release_fingerprint(config, stages)
+    release = unchanged(fingerprint, root)
     if release is None:
-        candidate = write_candidate(config, stages, next_version(root), root)
+        candidate = write_candidate(config, stages, next_version(root, fingerprint), fingerprint, root)
         verdict = judge(candidate.uri, candidate.files)
         report_gate(candidate.version, verdict)
         if not verdict.passed:

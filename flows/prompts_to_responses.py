@@ -1,32 +1,34 @@
 """Prefect tasks: every responder answers table `prompts`, and the answers that differ become table `responses`."""
 
-from functools import partial
 from time import monotonic
 
 from prefect import task
+from prefect.cache_policies import DEFAULT
+from prefect.futures import wait
 
 from flows.reports import report
-from infra.ray_cluster import connect
 from tasks.config import Config, Responder
+from tasks.job import RunJob
 from tasks.responses import answer_prompts, keep_diverse
 from tasks.tables import Cost, Ref, Stage
 
 
-@task(persist_result=True, task_run_name="prompts_to_responses-{responder.name}")
-def answer(config: Config, responder: Responder, prompts: Ref, folder: str) -> tuple[Ref, Cost]:
-    """Have one responder answer all prompts, on the run's cluster."""
-    return answer_prompts(config, responder, prompts, folder, partial(connect, config.cluster.cpus))
+@task(persist_result=True, cache_policy=DEFAULT - "run", task_run_name="prompts_to_responses-{responder.name}")
+def answer(config: Config, responder: Responder, prompts: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost]:
+    """Have one responder answer all prompts, as a job of its own."""
+    return answer_prompts(config, responder, prompts, folder, run)
 
 
-@task(persist_result=True)
-def diversify(config: Config, answered: list[tuple[Ref, Cost]], folder: str) -> Stage:
+@task(persist_result=True, cache_policy=DEFAULT - "run")
+def diversify(config: Config, answered: list[tuple[Ref, Cost]], folder: str, run: RunJob) -> Stage:
     """Keep the good answers that differ."""
     refs, costs = zip(*answered, strict=True)
-    return keep_diverse(config, refs, costs, folder, partial(connect, config.cluster.cpus))
+    return keep_diverse(config, refs, costs, folder, run)
 
 
-def prompts_to_responses(config: Config, prompts: Ref, folder: str) -> Stage:
-    """One task a responder, then one for all of them."""
+def prompts_to_responses(config: Config, prompts: Ref, folder: str, run: RunJob) -> Stage:
+    """One task a responder, which leaves the others alone when it fails, then one for all of them."""
     started = monotonic()
-    answered = [answer(config, responder, prompts, folder) for responder in config.responders]
-    return report(diversify(config, answered, folder), started)
+    answers = [answer.submit(config, responder, prompts, folder, run) for responder in config.responders]
+    wait(answers)
+    return report(diversify(config, [answered.result() for answered in answers], folder, run), started)

@@ -4,11 +4,19 @@ In: stages, the gate's verdict, the release. Out: text and tables of counts; nev
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
+from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+import httpx
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from rich.console import Console
 from rich.table import Table
 
@@ -16,8 +24,15 @@ from expectations.gate import Verdict
 from infra import storage
 from tasks import warehouse
 from tasks.errors import SafePairsError
+from tasks.job import Job, Progress, Tell
+from tasks.plan import Planned
 from tasks.release import Release
+from tasks.store import SECONDS_BETWEEN_REPORTS, speed
 from tasks.tables import Stage
+
+logger = logging.getLogger(__name__)
+WIDTH = 140
+"""Columns of tables on the terminal."""
 
 
 def report(stage: Stage, started: float) -> Stage:
@@ -41,8 +56,72 @@ def counts(stage: Stage) -> dict[str, str]:
         "found": f"{cost.found:,}",
         "tokens in": f"{cost.input_tokens:,}",
         "tokens out": f"{cost.output_tokens:,}",
-        "seconds": f"{stage.seconds:.1f}",
+        "out/s": f"{cost.output_tokens / cost.seconds:,.0f}" if cost.seconds else "",
+        "queue s": f"{cost.queue_seconds:.1f}",
+        "start s": f"{cost.start_seconds:.1f}",
+        "work s": f"{cost.seconds:.1f}",
+        "all s": f"{stage.seconds:.1f}",
     }
+
+
+def show_progress(job: Job) -> Tell:
+    """Show how far a job is as an artifact that changes while it runs; give what is to be told."""
+    name = re.sub(r"[^a-z0-9]+", "-", job.name.lower())
+    artifact = create_progress_artifact(progress=0.0, key=f"progress-{name}", description=f"{job.name}: starting")
+    assert isinstance(artifact, UUID)  # noqa: S101 (typed for asynchronous callers too)
+    shown = monotonic()
+
+    def tell(progress: Progress) -> None:
+        nonlocal shown
+        if monotonic() - shown < SECONDS_BETWEEN_REPORTS and progress.rows < job.pending.rows:
+            return
+        shown = monotonic()
+        try:
+            update_progress_artifact(
+                artifact, progress=100 * progress.rows / job.pending.rows, description=describe_progress(job, progress)
+            )
+        except httpx.HTTPError as error:
+            logger.warning("%s: the Prefect server does not take its progress (%s); going on", job.name, error)
+
+    return tell
+
+
+def describe_progress(job: Job, progress: Progress) -> str:
+    """A job so far in one line."""
+    cost = progress.cost
+    return (
+        f"{job.name}: {progress.rows:,} of {job.pending.rows:,} requests, {cost.input_tokens:,} tokens in, "
+        f"{cost.output_tokens:,} out, {speed(cost)}, engine started in {cost.start_seconds:.0f} s, "
+        f"at work for {cost.seconds:.0f} s"
+    )
+
+
+def print_plan(planned: Sequence[Planned]) -> None:
+    """Show on the terminal what a run would ask, and what that should take."""
+    table = Table("model work", "wanted", "answered", "to ask", "tokens in", "tokens out", "minutes", "GPU hours")
+    for work in planned:
+        about = "" if work.exact else "about "
+        table.add_row(
+            work.name,
+            f"{about}{work.wanted:,}",
+            f"{work.answered:,}",
+            f"{about}{work.to_ask:,}",
+            *(
+                "unknown" if value is None else f"{value:{form}}"
+                for value, form in (
+                    (work.input_tokens, ",d"),
+                    (work.output_tokens, ",d"),
+                    (None if work.seconds is None else work.seconds / 60, ",.1f"),
+                    (work.gpu_hours, ",.2f"),
+                )
+            ),
+        )
+    console = Console(width=WIDTH, highlight=False)
+    console.print(table)
+    if any(work.input_tokens is None for work in planned):
+        console.print(
+            "unknown: this storage remembers no run of that work; a run with few prompts tells", soft_wrap=True
+        )
 
 
 def report_gate(version: str, verdict: Verdict) -> None:
@@ -74,7 +153,7 @@ def report_release(release: Release, stages: Sequence[Stage]) -> None:
 
 def print_summary(release: Release, stages: Sequence[Stage]) -> None:
     """Close a run on the terminal: stages, drops, verdict, where the release is, what to type next."""
-    console = Console(width=120, highlight=False)
+    console = Console(width=WIDTH, highlight=False)
     table = Table(*(name for name in counts(stages[0])), title="stages", title_justify="left")
     for stage in stages:
         table.add_row(*counts(stage).values())

@@ -5,6 +5,7 @@ In: how many CPUs. Out: a process that is connected to Ray. A process that was c
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,5 +40,22 @@ def connect(cpus: int) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+    be_quiet()
+
+
+def attach() -> None:
+    """Connect to the cluster that this process was started on."""
+    if not ray.is_initialized():
+        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+    be_quiet()
+
+
+def be_quiet() -> None:
+    """Leave progress to those who know what is being done."""
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    DataContext.get_current().enable_progress_bars = False
+    # Until Ray 2.64 it is the only way to limit the restarts of an engine.
+    warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    # Else a fault of ours would come back as Ray's own, without its kind.
+    context.raise_original_map_exception = True

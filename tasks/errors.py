@@ -5,6 +5,7 @@
     ├── SourceError      the prompts file
     ├── ModelError       a model folder, or an engine that could not go on
     ├── StorageError     the storage folder or bucket
+    ├── BudgetSpent      the run's budget of tokens or GPU hours
     └── GateRefused      the release gate
 
 Each message says what, where and what to do, in one line. Anything else that is raised is a bug and keeps its trace.
@@ -31,6 +32,12 @@ class ModelError(SafePairsError):
 
 class StorageError(SafePairsError):
     """The storage cannot be read or written."""
+
+
+class BudgetSpent(SafePairsError):
+    """The run has asked for as much as its budget allows; what is answered is kept."""
+
+    exit_code = 4
 
 
 class GateRefused(SafePairsError):

@@ -6,21 +6,22 @@ In: table `responses`. Out: tables `verdicts` and `labels`. Grain: one row per d
 
 from tasks import warehouse
 from tasks.config import Config
+from tasks.job import RunJob
 from tasks.rubric import ANSWER_MESSAGE
-from tasks.store import Cluster
 from tasks.tables import DROPPED, LABELS, SUBJECTS, VERDICTS, Ref, Stage, screened
 from tasks.verdicts import judge_subjects
 
 
-def label_responses(config: Config, responses: Ref, folder: str, cluster: Cluster) -> Stage:
+def label_responses(config: Config, responses: Ref, folder: str, run: RunJob) -> Stage:
     """Have all distinct answers judged, and derive one label each.
 
     Raises:
         ModelError: a judge's model is missing or stopped.
         StorageError: the folder cannot be written.
+        BudgetSpent: the run has asked for as much as its budget allows.
     """
     subjects = warehouse.build(SUBJECTS, folder, "label_subjects", {"responses": responses}, message=ANSWER_MESSAGE)
-    votes, cost = judge_subjects(config, "labels", subjects, folder, cluster)
+    votes, cost = judge_subjects(config, "labels", subjects, folder, run)
     verdicts = warehouse.build(VERDICTS, folder, "all_verdicts", {"verdicts": votes})
     looked_at = warehouse.build(
         screened(LABELS), folder, "screened_labels", {"responses": responses, "verdicts": verdicts}

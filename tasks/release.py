@@ -15,7 +15,7 @@ from typing import Any
 
 from infra import storage
 from tasks import warehouse
-from tasks.candidate import Candidate, describe_files, release_fingerprint, stage_rows, tables_of
+from tasks.candidate import BY_RESPONDER, Candidate, describe_files, stage_rows
 from tasks.config import Config
 from tasks.engines import model_identity
 from tasks.errors import StorageError
@@ -31,10 +31,10 @@ class Release:
     said: str
 
 
-def unchanged(config: Config, stages: Sequence[Stage], root: str) -> Release | None:
-    """The latest release, if it was made of exactly these tables and settings; else None."""
+def unchanged(fingerprint: str, root: str) -> Release | None:
+    """The latest release, if it has this fingerprint; else None."""
     latest = published(root)
-    if latest is None or latest["fingerprint"] != release_fingerprint(config, tables_of(stages)):
+    if latest is None or latest["fingerprint"] != fingerprint:
         return None
     uri = storage.join(root, "releases", latest["version"])
     return Release(
@@ -56,35 +56,83 @@ def published(root: str) -> dict[str, Any] | None:
         manifest: dict[str, Any] = json.loads(
             storage.read_bytes(storage.join(root, "releases", version, "manifest.json"))
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (*storage.FAULTS, ValueError, KeyError) as error:
         raise StorageError(
             f"{pointer}: leads to no readable manifest ({error}); point it at a published release"
         ) from None
     return manifest
 
 
-def next_version(root: str) -> str:
-    """Today's date in UTC, `YYYY.MM.DD`, with `.N` where that is taken."""
+def next_version(root: str, fingerprint: str) -> str:
+    """Today's date in UTC, `YYYY.MM.DD`, with `.N` where that is taken by a release of another `fingerprint`."""
     today = datetime.now(UTC).strftime("%Y.%m.%d")
     version, number = today, 0
-    while storage.exists(storage.join(root, "releases", version)):
+    while not free(root, version, fingerprint):
         number += 1
         version = f"{today}.{number}"
     return version
 
 
+def free(root: str, version: str, fingerprint: str) -> bool:
+    """Whether nobody has `version`, or a run of the same `fingerprint` claimed it and did not end."""
+    claim = claim_address(root, version)
+    if storage.exists(claim):
+        return storage.read_bytes(claim).decode() == fingerprint
+    return not storage.exists(storage.join(root, "releases", version, "manifest.json"))
+
+
+def claim_address(root: str, version: str) -> str:
+    """Where the one run that may publish `version` puts its fingerprint."""
+    return storage.join(root, "claims", version)
+
+
 def publish(
     config: Config, candidate: Candidate, verdict: Mapping[str, Any], stages: Sequence[Stage], root: str
 ) -> Release:
-    """Write the manifest, move the candidate to its place in one step, then move the pointer.
+    """Claim the version, move the candidate to its place with the manifest last, then move the pointer.
 
-    `verdict` is the gate's, as it goes into the manifest; `verdict["said"]` sums it up for people.
+    Of several runs that publish one version exactly one gets the claim. `verdict` is the gate's, as it goes into the
+    manifest; `verdict["said"]` sums it up for people.
 
     Raises:
-        StorageError: another run published this version first, or the folder cannot be written.
+        StorageError: another run has this version, or the folder cannot be written.
     """
+    address = storage.join(root, "releases", candidate.version)
+    manifest = storage.join(address, "manifest.json")
+    try:
+        if not claim(root, candidate):
+            raise StorageError(f"{address}: another run has this version; run again for the next one")
+        if not storage.exists(manifest):
+            content = json.dumps(describe_release(config, candidate, verdict, stages, root), indent=2).encode()
+            storage.write_bytes(storage.join(candidate.uri, "manifest.json"), content)
+            storage.move_folder(candidate.uri, address, last="manifest.json")
+        storage.write_bytes(storage.join(root, "releases", "catalog.sql"), catalog(root, candidate.version).encode())
+        sha256 = hashlib.sha256(storage.read_bytes(manifest)).hexdigest()
+        pointer = {"version": candidate.version, "manifest_sha256": sha256}
+        storage.write_bytes(storage.join(root, "releases", "latest.json"), json.dumps(pointer).encode())
+    except storage.FAULTS as error:
+        raise StorageError(
+            f"{address}: not published: {warehouse.reason(error)}; mend the storage and run again"
+        ) from None
+    return Release(candidate.version, address, verdict["said"])
+
+
+def claim(root: str, candidate: Candidate) -> bool:
+    """Whether this candidate may be published under its version: no other one claimed it before."""
+    address = claim_address(root, candidate.version)
+    try:
+        storage.create(address, candidate.fingerprint.encode())
+    except FileExistsError:
+        return storage.read_bytes(address).decode() == candidate.fingerprint
+    return True
+
+
+def describe_release(
+    config: Config, candidate: Candidate, verdict: Mapping[str, Any], stages: Sequence[Stage], root: str
+) -> dict[str, Any]:
+    """The manifest: what the release holds, what it was made of and by, what it cost, and what the gate said."""
     parent = published(root)
-    manifest = {
+    return {
         "version": candidate.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": parent["version"] if parent else None,
@@ -99,19 +147,6 @@ def publish(
         "stages": stage_rows(stages).to_pylist(),
         "verdict": verdict,
     }
-    content = json.dumps(manifest, indent=2).encode()
-    address = storage.join(root, "releases", candidate.version)
-    try:
-        storage.write_bytes(storage.join(candidate.uri, "manifest.json"), content)
-        storage.move_folder(candidate.uri, address)
-        storage.write_bytes(storage.join(root, "releases", "catalog.sql"), catalog(root, candidate.version).encode())
-        pointer = {"version": candidate.version, "manifest_sha256": hashlib.sha256(content).hexdigest()}
-        storage.write_bytes(storage.join(root, "releases", "latest.json"), json.dumps(pointer).encode())
-    except OSError as error:
-        raise StorageError(
-            f"{address}: not published: {error.strerror or error}; run again for the next version"
-        ) from None
-    return Release(candidate.version, address, verdict["said"])
 
 
 def code_revision() -> str:
@@ -130,12 +165,36 @@ def code_revision() -> str:
 
 
 def catalog(root: str, latest: str) -> str:
-    """The text of `catalog.sql`: a schema of views for each release, and views of the latest one in the main schema."""
-    manifests = storage.listing(storage.join(root, "releases"), "/manifest.json")
-    versions = [manifest.rsplit("/", 2)[-2] for manifest in manifests]
-    template = (warehouse.SQL / "templates" / "catalog.sql").read_text()
-    base = root if "://" in root else "."
+    """The text of `catalog.sql`: a schema of views for each release, and views of the latest one in the main schema.
+
+    Files are named one by one, so that a reader of a bucket lists nothing.
+    """
+    releases = storage.join(root, "releases")
+    manifests = [storage.join(folder, "manifest.json") for folder in storage.folders(releases)]
+    files = {
+        manifest.rsplit("/", 2)[-2]: [file["path"] for file in read_manifest(manifest)["files"]]
+        for manifest in manifests
+        if storage.exists(manifest)
+    }
+    base = releases if "://" in root else "releases"
     lines = ["-- Views over the releases. Start DuckDB in the storage folder: duckdb -init releases/catalog.sql"]
-    for schema, version in [*((f'"{version}"', version) for version in versions), ("main", latest)]:
-        lines.append(template.replace("{schema}", schema).replace("{release}", f"{base}/releases/{version}"))
+    for schema, version in [*((f'"{version}"', version) for version in sorted(files)), ("main", latest)]:
+        lines.append(views(schema, f"{base}/{version}", files[version]))
     return "\n".join(lines)
+
+
+def read_manifest(uri: str) -> dict[str, Any]:
+    """The manifest that stands at `uri`; raises StorageError where it was cut short."""
+    try:
+        return dict(json.loads(storage.read_bytes(uri)))
+    except ValueError:
+        raise StorageError(f"{uri}: cut short; remove the folder that it is in and run again") from None
+
+
+def views(schema: str, release: str, paths: Sequence[str]) -> str:
+    """The views of one release, whose files have these paths in its folder."""
+    template = (warehouse.SQL / "templates" / "catalog.sql").read_text().replace("{schema}", schema)
+    for dataset in ("prompts", *BY_RESPONDER):
+        found = [f"'{release}/{path}'" for path in sorted(paths) if path.startswith(f"{dataset}/")]
+        template = template.replace(f"{{{dataset}}}", f"[{', '.join(found)}]")
+    return template.replace("{release}", release)

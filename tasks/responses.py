@@ -6,18 +6,18 @@ garbled ones dropped, and of the good ones the least similar kept.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tasks import warehouse
 from tasks.completions import complete
 from tasks.config import Config, Responder
-from tasks.engines import embedding, model_identity
-from tasks.store import Cluster, Work, obtain
+from tasks.engines import model_identity
+from tasks.job import RunJob
+from tasks.store import Work, obtain
 from tasks.tables import ANSWERS, DROPPED, EMBEDDINGS, REQUESTS, RESPONSES, Cost, Ref, Stage, screened
 
 
-def answer_prompts(
-    config: Config, responder: Responder, prompts: Ref, folder: str, cluster: Cluster
-) -> tuple[Ref, Cost]:
+def answer_prompts(config: Config, responder: Responder, prompts: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost]:
     """Answer all prompts with one responder; give every request with its answer, screened, and what it cost.
 
     Raises:
@@ -38,7 +38,7 @@ def answer_prompts(
         seed=config.seed,
         **sampling,
     )
-    completions, cost = complete(f"responses by {responder.name}", responder.engine, model, requests, folder, cluster)
+    completions, cost = complete(f"responses by {responder.name}", responder.engine, model, requests, folder, run)
     answered = warehouse.build(
         screened(RESPONSES),
         folder,
@@ -49,9 +49,7 @@ def answer_prompts(
     return answered, cost
 
 
-def keep_diverse(
-    config: Config, answered: Sequence[Ref], spent: Sequence[Cost], folder: str, cluster: Cluster
-) -> Stage:
+def keep_diverse(config: Config, answered: Sequence[Ref], spent: Sequence[Cost], folder: str, run: RunJob) -> Stage:
     """Embed the good answers of all responders and keep, per prompt and responder, the ones that differ most.
 
     Raises:
@@ -61,16 +59,8 @@ def keep_diverse(
     embedder = config.diversity.embedder
     model = model_identity(embedder)
     answers = warehouse.build(ANSWERS, folder, "answers_to_embed", {"screened": answered})
-    work = Work(
-        name="embeddings",
-        model=model,
-        answer=lambda: embedding(embedder),
-        block_rows=embedder.block_rows,
-        wanted=ANSWERS,
-        kept=EMBEDDINGS,
-        missing="unembedded",
-    )
-    embeddings, cost = obtain(work, answers, folder, cluster)
+    work = Work("embeddings", model, embedder, wanted=ANSWERS, kept=EMBEDDINGS, missing="unembedded")
+    embeddings, cost = obtain(work, answers, folder, run)
     looked_at = warehouse.build(
         screened(RESPONSES),
         folder,
@@ -82,7 +72,7 @@ def keep_diverse(
     dropped = warehouse.build(
         DROPPED, folder, "dropped", {"screened": looked_at}, table_name="responses", stage="prompts_to_responses"
     )
-    generated = sum(spent, Cost(seconds=cost.seconds))
+    generated = sum(spent, replace(cost, asked=0, found=0))
     return Stage(
         "prompts_to_responses", "request", looked_at.rows, responses.rows, dropped, {"responses": responses}, generated
     )

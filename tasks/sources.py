@@ -44,9 +44,9 @@ def read_sources(source: str, folder: str) -> Ref:
     uri = storage.join(folder, SOURCES.name, f"{fingerprint.hexdigest()[:32]}.parquet")
     try:
         storage.write_bytes(uri, sink.getvalue())
-    except OSError as error:
+    except storage.FAULTS as error:
         raise StorageError(
-            f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again"
+            f"{uri}: cannot be written: {warehouse.reason(error)}; mend the storage and run again"
         ) from None
     return warehouse.existing(SOURCES, uri, fingerprint.hexdigest()[:32])
 
@@ -68,7 +68,7 @@ def read_rows(source: str) -> Iterator[Row]:
         raise SourceError(f"{source}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
     except csv.Error as error:
         raise SourceError(f"{source}: row {number + 1}: not CSV that can be read: {error}") from None
-    except (OSError, ValueError, ImportError) as error:
+    except (*storage.FAULTS, ValueError, ImportError) as error:
         said = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise SourceError(f"{source}: cannot be read: {said}; give the path of a prompts file") from None
     if not number:

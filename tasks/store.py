@@ -1,142 +1,140 @@
 """The store of model work: rows that were paid for once and are found ever after.
 
-In: a table of wanted rows and a function that answers blocks of them on Ray. Out: one small Parquet file a block, put
-at the store's address as soon as the block is answered. Grain: one row per wanted key.
-A run that is killed loses the blocks in flight at most; started again, it asks only what the store does not hold.
+In: a table of wanted rows, the model that can answer them, and what runs jobs. Out: the store's blocks, which hold an
+answer to every wanted row. Grain: one row per wanted key; where two runs answered one, readers take either.
+Resuming is an anti-join: only what the store does not hold is asked.
 """
 
-import io
+import json
 import logging
+import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-import ray.data
-from ray.exceptions import RayError
+import duckdb
 
 from infra import storage
 from tasks import warehouse
-from tasks.engines import Answer
-from tasks.errors import ModelError, StorageError
+from tasks.blocks import put
+from tasks.config import Model
+from tasks.job import Job, Progress, RunJob
 from tasks.tables import Cost, Ref, Table
 
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_REPORTS = 5
-
-Cluster = Callable[[], None]
-"""Connects this process to a Ray cluster, if it is not connected yet; which one is the caller's business."""
+MOST_BLOCKS = 200
+"""Files in one store above which they are joined into one."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """One kind of model work: who does it, how, and where its rows are kept.
+    """One kind of model work: who does it, for which table, and where its rows are kept.
 
-    `answer` is called inside the cluster and gives the function from a Ray Dataset of wanted rows to one of `kept` rows.
-    `missing` names the `.sql` file that selects the wanted rows that the store lacks.
+    `identity` is that of the model; `missing` names the `.sql` file that selects the wanted rows that the store lacks.
     """
 
     name: str
-    model: str
-    answer: Callable[[], Answer]
-    block_rows: int
+    identity: str
+    model: Model
     wanted: Table
     kept: Table
     missing: str
 
 
-def obtain(work: Work, wanted: Ref, folder: str, cluster: Cluster) -> tuple[Ref, Cost]:
-    """Have every `wanted` row answered, from the store below `folder` or by a model on the cluster.
+def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost]:
+    """Have every `wanted` row answered, from the store below `folder` or by a model on a cluster.
 
     Returns a Ref to the store's blocks, whose fingerprint stands for the answers to `wanted`, and what it cost.
 
     Raises:
         ModelError: the engine cannot start or go on.
         StorageError: the folder or a block cannot be written.
+        BudgetSpent: the run has asked for as much as its budget allows.
     """
-    uri = storage.join(folder, work.kept.name, warehouse.digest(work.model)[:16])
-    first = storage.join(uri, "empty.parquet")
-    if not storage.exists(first):
-        put(work.kept.schema.empty_table(), first)
+    uri = store_address(folder, work.kept, work.identity)
     pending = unanswered(work, wanted, folder, uri)
     cost = Cost(asked=pending.rows, found=wanted.rows - pending.rows)
     if pending.rows:
-        cluster()
-        cost += fill(work, pending, uri)
+        job = Job(
+            id=warehouse.digest(work.identity, wanted.fingerprint, uri)[:20],
+            name=work.name,
+            model=work.model,
+            pending=pending,
+            store=uri,
+        )
+        cost += follow(job, run)
         pending = unanswered(work, wanted, folder, uri)
     answered = warehouse.digest(wanted.fingerprint, pending.rows)
     return Ref(storage.join(uri, "*.parquet"), wanted.rows - pending.rows, answered), cost
 
 
+def store_address(folder: str, kept: Table, identity: str) -> str:
+    """Where the rows of one model stand below `folder`."""
+    return storage.join(folder, kept.name, warehouse.digest(identity)[:16])
+
+
 def unanswered(work: Work, wanted: Ref, folder: str, uri: str) -> Ref:
-    """The wanted rows that the store at `uri` does not hold."""
-    blocks = [block.rsplit("/", 1)[-1] for block in storage.listing(uri, ".parquet")]
-    stored = Ref(storage.join(uri, "*.parquet"), len(blocks), warehouse.digest(blocks))
-    return warehouse.build(work.wanted, folder, work.missing, {"wanted": wanted, "stored": stored})
+    """The wanted rows that the store at `uri` does not hold; many small blocks are joined on the way."""
+    blocks = storage.listing(uri, ".parquet")
+    if not blocks:
+        put(work.kept.schema.empty_table(), storage.join(uri, "empty.parquet"))
+    if len(blocks) > MOST_BLOCKS:
+        blocks = compact(blocks, uri)
+    names = [block.rsplit("/", 1)[-1] for block in blocks]
+    stored = Ref(storage.join(uri, "*.parquet"), len(names), warehouse.digest(names))
+    try:
+        return warehouse.build(work.wanted, folder, work.missing, {"wanted": wanted, "stored": stored})
+    except duckdb.Error:
+        if not set_broken_aside(blocks):
+            raise
+        return unanswered(work, wanted, folder, uri)
 
 
-def fill(work: Work, pending: Ref, uri: str) -> Cost:
-    """Answer all `pending` rows and put them at `uri`, block by block, saying how far it is."""
+def compact(blocks: list[str], uri: str) -> list[str]:
+    """Join all blocks into one file, then delete them; killed in between, some rows stand there twice for a while."""
+    joined = storage.join(uri, f"{warehouse.digest(blocks)}.parquet")
+    refs = [Ref(block, 0, "") for block in blocks]
+    with warehouse.connect({"blocks": refs}) as connection:
+        warehouse.write(connection, "FROM blocks", joined, {})
+    storage.remove_files(blocks)
+    return [joined]
+
+
+def set_broken_aside(blocks: list[str]) -> int:
+    """Rename every block that is no Parquet file, so that its rows are asked again; how many there were."""
+    broken = [block for block in blocks if not warehouse.is_parquet(block)]
+    for block in broken:
+        storage.move(block, f"{block}.broken")
+        logger.warning("%s cannot be read and is now %s.broken; its rows are asked again", block, block)
+    return len(broken)
+
+
+def follow(job: Job, run: RunJob) -> Cost:
+    """Run the job to its end, saying how far it is, and note its speed beside the answers."""
     started = reported = time.monotonic()
-    cost, done = Cost(), 0
-    logger.info("%s: 0 of %d", work.name, pending.rows)
-    for block in blocks(work, pending, uri):
-        done += block["rows"]
-        cost += Cost(input_tokens=block["input_tokens"], output_tokens=block["output_tokens"])
-        seconds = time.monotonic() - started
-        if time.monotonic() - reported > SECONDS_BETWEEN_REPORTS or done == pending.rows:
+    latest = Progress(0, Cost())
+
+    def tell(progress: Progress) -> None:
+        nonlocal latest, reported
+        latest = progress
+        if time.monotonic() - reported > SECONDS_BETWEEN_REPORTS or progress.rows == job.pending.rows:
             reported = time.monotonic()
-            speed = f", {cost.output_tokens / seconds:.0f} tokens/s" if cost.output_tokens else ""
-            logger.info("%s: %d of %d%s", work.name, done, pending.rows, speed)
-    return cost + Cost(seconds=time.monotonic() - started)
+            logger.info("%s: %d of %d, %s", job.name, progress.rows, job.pending.rows, speed(progress.cost))
+
+    logger.info("%s: 0 of %d", job.name, job.pending.rows)
+    run(job, tell)
+    if latest.rows:
+        storage.write_bytes(history(job.store, job.name), json.dumps(asdict(latest)).encode())
+    waited = time.monotonic() - started - latest.cost.start_seconds - latest.cost.seconds
+    return replace(latest.cost, queue_seconds=max(waited, 0.0))
 
 
-def blocks(work: Work, pending: Ref, uri: str) -> Iterator[dict[str, int]]:
-    """Run the Ray Data job; yield rows and tokens of each block once it is in the store."""
-    # The block size must be set right after the read: Ray commits nothing before a block's last row.
-    wanted = ray.data.read_parquet(pending.uri).repartition(target_num_rows_per_block=work.block_rows)
-    committed = work.answer()(wanted).map_batches(
-        commit, fn_kwargs={"uri": uri}, batch_size=None, batch_format="pyarrow", num_cpus=0.5
-    )
-    try:
-        yield from committed.iter_rows()
-    except RayError as error:
-        cause = last_cause(error)
-        if isinstance(cause, StorageError):
-            raise StorageError(str(cause)) from None
-        said = str(cause).strip().splitlines()[-1:] or [type(cause).__name__]
-        raise ModelError(f"{work.name}: the engine stopped: {said[0]}; what is answered is kept, run again") from None
+def history(store: str, name: str) -> str:
+    """Where the store keeps what work of this name took the last time: a Progress as JSON."""
+    return storage.join(store, "history", f"{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.json")
 
 
-def last_cause(error: BaseException) -> BaseException:
-    """What a task raised, beneath the layers that Ray put around it."""
-    cause = getattr(error, "cause", None)
-    return last_cause(cause) if isinstance(cause, BaseException) else error
-
-
-def commit(block: pa.Table, uri: str) -> pa.Table:
-    """Put one answered block at its address, the hash of its keys and their errors, and say what it held."""
-    errors = block["error"].to_pylist() if "error" in block.column_names else [None] * block.num_rows
-    answered = sorted(zip(block.column(0).to_pylist(), (error is not None for error in errors), strict=True))
-    if answered:
-        put(block, storage.join(uri, f"{warehouse.digest(answered)}.parquet"))
-    tokens = {
-        name: [pc.sum(block[name]).as_py() or 0 if name in block.column_names else 0]
-        for name in ("input_tokens", "output_tokens")
-    }
-    return pa.table({"rows": [block.num_rows], **tokens})
-
-
-def put(block: pa.Table, uri: str) -> None:
-    """Write one Parquet file in one step; raises StorageError."""
-    sink = io.BytesIO()
-    pq.write_table(block, sink, compression="zstd")
-    try:
-        storage.write_bytes(uri, sink.getvalue())
-    except OSError as error:
-        raise StorageError(
-            f"{uri}: cannot be written: {error.strerror or error}; mend the storage and run again"
-        ) from None
+def speed(cost: Cost) -> str:
+    """Tokens out a second of work; engines that tell no tokens have none."""
+    return f"{cost.output_tokens / cost.seconds:,.0f} tokens/s" if cost.output_tokens and cost.seconds else "done"

@@ -4,7 +4,7 @@ In: nothing. Out: one `Table` a noun; a `Ref` says where one stands. Stages hand
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import pyarrow as pa
 
@@ -53,22 +53,23 @@ class Ref:
 
 @dataclass(frozen=True)
 class Cost:
-    """What model work a stage did in this run: rows asked, rows found in the store, tokens, seconds."""
+    """What model work took in this run: rows asked and rows found in the store, tokens, and seconds.
+
+    `queue_seconds` were spent waiting for a cluster, `start_seconds` for engines to start, `seconds` on answers;
+    `gpu_seconds` are the last two, times the GPUs that were held.
+    """
 
     asked: int = 0
     found: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    queue_seconds: float = 0.0
+    start_seconds: float = 0.0
     seconds: float = 0.0
+    gpu_seconds: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
-            self.asked + other.asked,
-            self.found + other.found,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.seconds + other.seconds,
-        )
+        return Cost(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)

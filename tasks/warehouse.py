@@ -79,7 +79,7 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, uri: str, parameter
         storage.make_folder(uri.rsplit("/", 1)[0])
         use_remote_files(connection, [uri])
         connection.execute(copy, dict(parameters) | {"uri": uri})
-    except (duckdb.IOException, OSError) as error:
+    except (duckdb.IOException, *storage.FAULTS) as error:
         raise StorageError(f"{uri}: cannot be written: {reason(error)}; mend the storage and run again") from None
 
 
@@ -91,6 +91,17 @@ def existing(table: Table, uri: str, fingerprint: str) -> Ref:
     if [(f.name, plain(f.type)) for f in found] != [(f.name, plain(f.type)) for f in table.schema]:
         raise TypeError(f"{uri} is not a table of {table.name}: it has {found}, not {table.schema}")
     return Ref(uri, rows, fingerprint)
+
+
+def is_parquet(uri: str) -> bool:
+    """Whether the file at `uri` has a Parquet footer, which is written last."""
+    fs, path = storage.filesystem(uri)
+    try:
+        with fs.open(path, "rb") as file:
+            pq.read_metadata(file)
+    except (pa.ArrowInvalid, *storage.FAULTS):
+        return False
+    return True
 
 
 def plain(kind: pa.DataType) -> str:

@@ -1,21 +1,28 @@
 """What tests share: one Ray cluster, one Prefect server, one scripted release."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import pytest
+import s3fs
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.pipeline import pipeline
 from infra import ray_cluster
+from tasks.job import RunJob, fill
 from tasks.release import Release
-from tasks.store import Cluster
 from tasks.tables import Stage
+from tests import s3_server
 
 ROOT = Path(__file__).parent.parent
 CPUS = 2
+KEY_VARIABLE = "SAFEPAIRS_TEST_KEY"
+# Before any cluster starts: engines read their key from the environment of the cluster.
+os.environ[KEY_VARIABLE] = "a-key-of-tests"
+S3_PORTS = s3_server.choose_ports()
+os.environ.update(s3_server.environment(S3_PORTS[0]))
 
 CONFIG = """
 name = "tested"
@@ -26,7 +33,7 @@ source = "{prompts}"
 test_share = 0.2
 
 [diversity]
-embedder = {{ kind = "scripted" }}
+embedder = {{ kind = "word-counts" }}
 
 [[responders]]
 name = "scripted-a"
@@ -49,11 +56,27 @@ WriteConfig = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[RunJob]:
+    """Runs jobs on a cluster that all tests share."""
     with ray_cluster.ray_cluster():
-        connect = partial(ray_cluster.connect, CPUS)
-        connect()
-        yield connect
+        ray_cluster.connect(CPUS)
+        yield fill
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a bucket on a real S3 server."""
+    with s3_server.s3_server(tmp_path_factory.mktemp("s3"), S3_PORTS):
+        s3fs.S3FileSystem().mkdir("safepairs")
+        yield "s3://safepairs"
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty storage: a folder, then a prefix in a bucket."""
+    if request.param == "disk":
+        return str(tmp_path / "storage")
+    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +110,7 @@ def asked(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def scripted_run(
-    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, prefect_server: None
+    tmp_path_factory: pytest.TempPathFactory, cluster: RunJob, prefect_server: None
 ) -> tuple[Path, Release, list[Stage]]:
     """One finished run of the whole flow: its folder, its release, its stages. Tests read it and change nothing."""
     folder = tmp_path_factory.mktemp("scripted")

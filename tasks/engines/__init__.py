@@ -1,6 +1,6 @@
-"""The engines: what turns requests into completions on Ray Data.
+"""The engines: what turns requests into completions, and answers into embeddings, on Ray Data.
 
-In: a Ray Dataset of `tables.REQUESTS` rows in blocks. Out: a Ray Dataset of `tables.COMPLETIONS` rows, block for block.
+In: a Ray Dataset of `tables.REQUESTS` rows in blocks. Out: a Ray Dataset of what `blocks.commit` says, block for block.
 An engine is a function from one to the other, so that an engine with a processor of its own fits as an actor does.
 """
 
@@ -9,51 +9,87 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
 from infra import storage
-from tasks.config import Embedder, Engine, Scripted, ScriptedEmbedder, SentenceTransformers, Transformers
+from tasks.blocks import commit
+from tasks.config import Model, OpenAI, Scripted, SentenceTransformers, Transformers, Vllm, WordCounts
 from tasks.errors import ModelError
 
 Answer = Callable[[Dataset], Dataset]
+RESTARTS = {"max_restarts": 5, "max_task_retries": 5}
+"""How often Ray starts an engine that died again, and asks again for the blocks that it had, before the job fails."""
 
 
-def answering(engine: Engine) -> Answer:
-    """The function that answers blocks of requests with `engine`, on the cluster that is connected."""
-    match engine:
+def answering(model: Model, store: str) -> Answer:
+    """The function that answers blocks of rows with `model` and commits them to `store`, on the connected cluster.
+
+    Modules are imported here, since torch takes seconds and vLLM is not installed everywhere.
+    """
+    match model:
         case Transformers():
-            from tasks.engines.transformers import TransformersEngine  # noqa: PLC0415 (torch takes seconds to import)
+            from tasks.engines.transformers import TransformersEngine  # noqa: PLC0415
 
-            model = storage.resolve(engine.model)
-            return actor(TransformersEngine, model=model, dtype=engine.dtype, threads=cluster_cpus())
+            folder = storage.resolve(model.model)
+            return actor(store, TransformersEngine, model=folder, dtype=model.dtype, threads=cluster_cpus())
+        case Vllm():
+            from tasks.engines.vllm import vllm_answering  # noqa: PLC0415
+
+            return vllm_answering(model, store)
+        case OpenAI():
+            from tasks.engines.openai import EndpointEngine  # noqa: PLC0415
+
+            return actor(store, EndpointEngine, concurrent=model.concurrent_blocks, endpoint=model)
         case Scripted():
-            from tasks.engines.scripted import ScriptedEngine  # noqa: PLC0415 (one import rule for all engines)
+            from tasks.engines.scripted import ScriptedEngine  # noqa: PLC0415
 
-            return actor(ScriptedEngine, **engine.model_dump(exclude={"kind", "block_rows"}))
-
-
-def embedding(embedder: Embedder) -> Answer:
-    """The function that embeds blocks of answers with `embedder`, on the cluster that is connected."""
-    match embedder:
+            arguments = model.model_dump(include={"seconds_per_row", "garbage_every", "journal", "fault"})
+            return actor(store, ScriptedEngine, replicas=model.replicas, **arguments)
         case SentenceTransformers():
-            from tasks.engines.sentence_transformers import SentenceEmbedder  # noqa: PLC0415 (torch takes seconds to import)
+            from tasks.engines.sentence_transformers import SentenceEmbedder  # noqa: PLC0415
 
-            return actor(SentenceEmbedder, model=storage.resolve(embedder.model), threads=cluster_cpus())
-        case ScriptedEmbedder():
-            from tasks.engines.scripted import WordCounter  # noqa: PLC0415 (one import rule for all engines)
+            return actor(store, SentenceEmbedder, model=storage.resolve(model.model), threads=cluster_cpus())
+        case WordCounts():
+            from tasks.engines.scripted import WordCounter  # noqa: PLC0415
 
-            return actor(WordCounter)
+            return actor(store, WordCounter)
 
 
-def actor(engine: type, **arguments: object) -> Answer:
-    """Run `engine` as one Ray Data actor that is made once and called with a block at a time."""
+class Committing:
+    """A Ray Data actor: an engine that is made once, and whose block is in the store before its next one is begun."""
+
+    def __init__(self, engine: type, store: str, **arguments: object) -> None:
+        self.engine = engine(**arguments)
+        self.store = store
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Answer and commit one block."""
+        return commit(self.engine(batch), self.store)
+
+
+class CommittingConcurrently(Committing):
+    """The same for an engine that answers several blocks at a time."""
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        """Answer and commit one block; others are answered meanwhile."""
+        return commit(await self.engine(batch), self.store)
+
+
+def actor(store: str, engine: type, replicas: int = 1, concurrent: int = 1, **arguments: object) -> Answer:
+    """Run `engine` as Ray Data actors, each called with a block, or with `concurrent` blocks, at a time."""
     return lambda rows: rows.map_batches(
-        engine,
-        fn_constructor_kwargs=arguments,
+        Committing if concurrent == 1 else CommittingConcurrently,
+        fn_constructor_kwargs={"engine": engine, "store": store, **arguments},
         batch_size=None,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(size=1),
+        # Less than one, so that reading goes on beside as many engines as there are CPUs.
+        num_cpus=0.5,
+        ray_remote_args_fn=lambda: RESTARTS,
+        compute=ActorPoolStrategy(
+            size=replicas, max_concurrent_calls_per_actor=concurrent, max_tasks_in_flight_per_actor=concurrent + 1
+        ),
     )
 
 
@@ -62,37 +98,60 @@ def cluster_cpus() -> int:
     return int(ray.cluster_resources()["CPU"])
 
 
-def model_identity(engine: Engine | Embedder) -> str:
-    """Name and revision of the engine's model: of a folder, its name, the SHA-256 of its files, and the dtype.
+def gpus(model: Model) -> int:
+    """GPUs that `model` holds while it runs; an endpoint's are not ours to count."""
+    if isinstance(model, Vllm) and model.device == "cuda":
+        return model.replicas * model.tensor_parallel * model.pipeline_parallel
+    return 0
+
+
+def model_identity(model: Model) -> str:
+    """Name and revision of a model, and what else changes its answers: template, adapter, dtype.
+
+    The revision of a folder is the SHA-256 of its files.
 
     Raises:
-        ModelError: the folder is missing or holds no model.
+        ModelError: the folder is missing or holds no model; a model on the hub comes without its revision.
     """
-    match engine:
+    match model:
         case Transformers():
-            return f"{checkpoint_identity(engine.model)} {engine.dtype}"
-        case SentenceTransformers():
-            return checkpoint_identity(engine.model)
+            return f"{checkpoint_identity(model.model)} {model.dtype}"
+        case Vllm():
+            adapter = f" lora {checkpoint_identity(model.lora, 'adapter_config.json')}" if model.lora else ""
+            return f"{vllm_identity(model)} {model.dtype} {model.template}{adapter}"
+        case OpenAI():
+            return f"{model.model}@{model.revision}"
         case Scripted():
-            return f"scripted@{engine.garbage_every}"
-        case ScriptedEmbedder():
-            return "scripted"
+            return f"scripted@{model.garbage_every}"
+        case SentenceTransformers():
+            return checkpoint_identity(model.model)
+        case WordCounts():
+            return "word-counts"
 
 
-def checkpoint_folder(model: str) -> Path:
-    """The folder of a local model; raises ModelError where there is none."""
-    folder = Path(storage.resolve(model))
-    if not (folder / "config.json").is_file():
+def vllm_identity(model: Vllm) -> str:
+    """`<name>@<revision>` of a model that vLLM loads from a folder or from the hub."""
+    if model.revision:
+        return f"{model.model}@{model.revision}"
+    if not Path(storage.resolve(model.model)).is_dir():
         raise ModelError(
-            f"model folder {model}: no config.json there; run `make models` or mend its path in the config"
+            f"model {model.model}: no such folder; mend its path, or give a `revision` if it is a model on the hub"
         )
+    return checkpoint_identity(model.model)
+
+
+def checkpoint_folder(model: str, config: str = "config.json") -> Path:
+    """The folder of a local model or adapter; raises ModelError where there is none."""
+    folder = Path(storage.resolve(model))
+    if not (folder / config).is_file():
+        raise ModelError(f"model folder {model}: no {config} there; run `make models` or mend its path in the config")
     return folder
 
 
 @cache
-def checkpoint_identity(model: str) -> str:
+def checkpoint_identity(model: str, config: str = "config.json") -> str:
     """`<folder name>@<first 16 digits of the SHA-256 over its files' names and bytes>`; raises ModelError."""
-    folder = checkpoint_folder(model)
+    folder = checkpoint_folder(model, config)
     content = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         content.update(f"{file.relative_to(folder)}\0".encode())

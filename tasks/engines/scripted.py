@@ -9,6 +9,7 @@ import os
 import random
 import time
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -36,16 +37,22 @@ class ScriptedEngine:
         seconds_per_row: how long it waits for a row, to stand for a slow model.
         garbage_every: one row in so many gets text that no grammar would allow; 0 for never.
         journal: a file to which it appends the id of every request that it is asked; None for none.
+        fault: while this file stands, the engine fails after as many requests as the file says; None for never.
     """
 
-    def __init__(self, seconds_per_row: float, garbage_every: int, journal: str | None) -> None:
+    def __init__(self, seconds_per_row: float, garbage_every: int, journal: str | None, fault: str | None) -> None:
         self.seconds_per_row = seconds_per_row
         self.garbage_every = garbage_every
         self.journal = journal
+        self.fault = fault
+        self.asked = 0
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Answer the batch."""
         requests = batch.select(["request_id", "seed", "json_schema", "user"]).to_pylist()
+        self.asked += len(requests)
+        if self.fault and os.path.exists(self.fault) and self.asked > int(Path(self.fault).read_text()):
+            raise RuntimeError("injected fault")
         if self.journal:
             self.write_journal([request["request_id"] for request in requests])
         time.sleep(self.seconds_per_row * len(requests))

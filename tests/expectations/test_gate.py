@@ -51,9 +51,8 @@ DEFECTS = {
 @pytest.fixture(scope="session")
 def candidate(tmp_path_factory: pytest.TempPathFactory, scripted_run: Run) -> Candidate:
     folder, _, stages = scripted_run
-    return write_candidate(
-        load(str(folder / "config.toml")), stages, "2026.01.01", str(tmp_path_factory.mktemp("candidate"))
-    )
+    root = str(tmp_path_factory.mktemp("candidate"))
+    return write_candidate(load(str(folder / "config.toml")), stages, "2026.01.01", "0123456789", root)
 
 
 def copy(candidate: Candidate, folder: Path) -> Candidate:

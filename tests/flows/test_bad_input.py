@@ -29,7 +29,7 @@ CASES = {
     "slash in a name": ('name = "scripted-a"', 'name = "a/b"', "responders[0].name"),
     "dots in a name": ('name = "scripted-a"', 'name = ".."', "responders[0].name"),
     "missing model": (
-        '{ kind = "scripted" }',
+        '{ kind = "word-counts" }',
         '{ kind = "sentence-transformers", model = "no/where" }',
         "model folder no/where",
     ),

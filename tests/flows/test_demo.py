@@ -5,11 +5,11 @@ from pathlib import Path
 import duckdb
 
 from flows.pipeline import pipeline
-from tasks.store import Cluster
+from tasks.job import RunJob
 from tests.conftest import ROOT
 
 
-def test_the_embedded_model_makes_a_release(tmp_path: Path, cluster: Cluster, prefect_server: None) -> None:
+def test_the_embedded_model_makes_a_release(tmp_path: Path, cluster: RunJob, prefect_server: None) -> None:
     text = (ROOT / "flows/configs/demo.toml").read_text()
     for key, value in {"samples": 1, "max_tokens": 160, "label_votes": 1}.items():
         text = re.sub(rf"^{key} = \d+", f"{key} = {value}", text, flags=re.MULTILINE)

@@ -12,8 +12,8 @@ from prefect.client.orchestration import get_client
 
 from flows.pipeline import main, pipeline
 from tasks import tables
+from tasks.job import RunJob
 from tasks.release import Release
-from tasks.store import Cluster
 from tasks.tables import HARM_CATEGORIES, Stage
 from tests.conftest import asked, write_config
 
@@ -111,7 +111,7 @@ def test_a_new_prompt_costs_only_its_own_requests(scripted_run: Run, tmp_path: P
 
 
 def test_a_judge_that_gives_garbage_costs_its_rows_and_never_the_run(
-    tmp_path: Path, cluster: Cluster, prefect_server: None
+    tmp_path: Path, cluster: RunJob, prefect_server: None
 ) -> None:
     release, stages = pipeline(str(write_config(tmp_path, garbage_every=3)))
     verdicts = duckdb.read_parquet(f"{release.uri}/annotations/verdicts.parquet")
@@ -122,7 +122,7 @@ def test_a_judge_that_gives_garbage_costs_its_rows_and_never_the_run(
 
 def test_a_refused_release_exits_with_3_moves_no_pointer_and_keeps_its_candidate(
     tmp_path: Path,
-    cluster: Cluster,
+    cluster: RunJob,
     prefect_server: None,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -136,7 +136,7 @@ def test_a_refused_release_exits_with_3_moves_no_pointer_and_keeps_its_candidate
     assert list((tmp_path / "storage/candidates").glob("*/gate/verdict.json"))
 
 
-def test_no_prompt_and_no_answer_reaches_prefect(tmp_path: Path, cluster: Cluster, prefect_server: None) -> None:
+def test_no_prompt_and_no_answer_reaches_prefect(tmp_path: Path, cluster: RunJob, prefect_server: None) -> None:
     release, _ = pipeline(str(write_config(tmp_path, [f"Where is my zeppelin number {i}?" for i in range(6)])))
     answers = {
         row[0]

@@ -1,87 +1,66 @@
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from infra import storage
-from tasks import warehouse
-from tasks.engines import actor
+from tasks import store, warehouse
+from tasks.blocks import put
+from tasks.config import Scripted
 from tasks.errors import ModelError, StorageError
-from tasks.store import Cluster, Work, obtain, put
+from tasks.job import RunJob
+from tasks.store import Work, obtain
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
-from tests.tasks.rows import make
-
-
-class Engine:
-    """Answers every request; request `bad` becomes an error row while the file `broken` is there."""
-
-    def __init__(self, folder: str, fails: bool) -> None:
-        self.folder = Path(folder)
-        if fails:
-            raise RuntimeError("no such weights")
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        ids = batch["request_id"].to_pylist()
-        with (self.folder / "journal").open("a") as journal:
-            journal.write("".join(f"{request_id}\n" for request_id in ids))
-        broken = (self.folder / "broken").exists()
-        rows = [
-            {"request_id": request_id, "completion": "yes", "output_tokens": 2, "input_tokens": 1}
-            | ({"error": "timeout"} if broken and request_id == "bad" else {})
-            for request_id in ids
-        ]
-        return make(COMPLETIONS, rows)
+from tests.tasks.rows import make, read
 
 
 def requests(folder: Path, *ids: str) -> Ref:
     uri = folder / f"{len(ids)}.parquet"
-    pq.write_table(make(REQUESTS, [{"request_id": request_id, "user": "?"} for request_id in ids]), uri)
+    rows = [{"request_id": request_id, "user": "How are you?", "seed": 1} for request_id in ids]
+    pq.write_table(make(REQUESTS, rows), uri)
     return Ref(str(uri), len(ids), warehouse.digest(ids))
 
 
-def work(folder: Path, fails: bool = False) -> Work:
-    return Work(
-        name="answers",
-        model="m@1",
-        answer=lambda: actor(Engine, folder=str(folder), fails=fails),
-        block_rows=2,
-        wanted=REQUESTS,
-        kept=COMPLETIONS,
-        missing="pending",
+def work(folder: Path, fault: Path | None = None) -> Work:
+    model = Scripted(
+        kind="scripted", block_rows=2, journal=str(folder / "journal"), fault=str(fault) if fault else None
     )
+    return Work("answers", "m@1", model, wanted=REQUESTS, kept=COMPLETIONS, missing="pending")
 
 
 def journal(folder: Path) -> list[str]:
     return (folder / "journal").read_text().split()
 
 
-def test_only_what_the_store_lacks_is_asked(tmp_path: Path, cluster: Cluster) -> None:
+def blocks(found: Ref) -> list[str]:
+    return storage.listing(found.uri.rsplit("/", 1)[0], ".parquet")
+
+
+def test_only_what_the_store_lacks_is_asked(tmp_path: Path, cluster: RunJob) -> None:
     tables = str(tmp_path / "tables")
     _, first = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c"), tables, cluster)
     _, second = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, cluster)
     found, third = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, cluster)
     assert [(cost.asked, cost.found) for cost in (first, second, third)] == [(3, 0), (2, 3), (0, 5)]
     assert sorted(journal(tmp_path)) == ["a", "b", "c", "d", "e"]
-    assert (first.input_tokens, first.output_tokens) == (3, 6)
+    answered = read(found)
+    assert first.input_tokens == 3 * answered[0]["input_tokens"]
+    assert first.output_tokens + second.output_tokens == sum(row["output_tokens"] for row in answered)
     assert found.rows == 5
 
 
-def test_a_request_that_ended_in_an_error_is_asked_again(tmp_path: Path, cluster: Cluster) -> None:
-    (tmp_path / "broken").touch()
-    tables = str(tmp_path / "tables")
-    found, _ = obtain(work(tmp_path), requests(tmp_path, "good", "bad"), tables, cluster)
-    assert found.rows == 1
-    (tmp_path / "broken").unlink()
-    again, cost = obtain(work(tmp_path), requests(tmp_path, "good", "bad"), tables, cluster)
-    assert (again.rows, cost.asked) == (2, 1)
-    assert again.fingerprint != found.fingerprint
-    assert journal(tmp_path).count("good") == 1
-
-
-def test_an_engine_that_cannot_start_is_named_with_its_last_words(tmp_path: Path, cluster: Cluster) -> None:
-    with pytest.raises(ModelError, match=r"answers: the engine stopped: .*no such weights"):
-        obtain(work(tmp_path, fails=True), requests(tmp_path, "a"), str(tmp_path / "tables"), cluster)
+def test_an_engine_that_fails_is_named_with_its_last_words_and_keeps_what_it_answered(
+    tmp_path: Path, cluster: RunJob
+) -> None:
+    fault = tmp_path / "fault"
+    fault.write_text("4")
+    asked = requests(tmp_path, *"abcdefgh")
+    with pytest.raises(ModelError, match=r"answers: the engine of scripted stopped: .*injected fault"):
+        obtain(work(tmp_path, fault), asked, str(tmp_path / "tables"), cluster)
+    fault.unlink()
+    _, cost = obtain(work(tmp_path, fault), asked, str(tmp_path / "tables"), cluster)
+    assert (cost.asked, cost.found) == (4, 4)
+    assert sorted(journal(tmp_path)) == list("abcdefgh")
 
 
 def test_a_block_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +71,30 @@ def test_a_block_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     assert storage.listing(str(tmp_path / "store")) == []
 
 
-def test_every_block_is_a_file_of_its_own(tmp_path: Path, cluster: Cluster) -> None:
+def test_every_block_is_a_file_of_its_own(tmp_path: Path, cluster: RunJob) -> None:
     found, _ = obtain(work(tmp_path), requests(tmp_path, *(f"r{i}" for i in range(10))), str(tmp_path), cluster)
-    sizes = [pq.read_metadata(block).num_rows for block in storage.listing(found.uri.rsplit("/", 1)[0], ".parquet")]
-    assert sorted(sizes) == [0, 2, 2, 2, 2, 2]
+    assert sorted(pq.read_metadata(block).num_rows for block in blocks(found)) == [0, 2, 2, 2, 2, 2]
+
+
+def test_many_blocks_become_one_and_lose_nothing(
+    tmp_path: Path, cluster: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_BLOCKS", 3)
+    tables = str(tmp_path / "tables")
+    found, _ = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, cluster)
+    assert len(blocks(found)) == 1
+    assert sorted(row["request_id"] for row in read(found)) == list("abcdefgh")
+    _, again = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, cluster)
+    assert again.asked == 0
+
+
+def test_the_rows_of_a_truncated_block_are_asked_again(tmp_path: Path, cluster: RunJob) -> None:
+    tables = str(tmp_path / "tables")
+    found, _ = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d"), tables, cluster)
+    victim = next(Path(block) for block in blocks(found) if pq.read_metadata(block).num_rows)
+    lost = set(pq.read_table(victim)["request_id"].to_pylist())
+    victim.write_bytes(victim.read_bytes()[:-20])
+    mended, cost = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, cluster)
+    assert cost.asked == len(lost) + 1
+    assert sorted(row["request_id"] for row in read(mended)) == ["a", "b", "c", "d", "e"]
+    assert victim.with_name(f"{victim.name}.broken").exists()

@@ -1,8 +1,8 @@
 CREATE SCHEMA IF NOT EXISTS {schema};
-CREATE OR REPLACE VIEW {schema}.prompts AS SELECT * EXCLUDE (filename), parse_filename(filename, true) AS split FROM read_parquet('{release}/prompts/*.parquet', filename = true);
-CREATE OR REPLACE VIEW {schema}.qa AS SELECT * EXCLUDE (filename), parse_filename(filename, true) AS split FROM read_parquet('{release}/qa/*/*.parquet', filename = true);
-CREATE OR REPLACE VIEW {schema}.dual AS SELECT * EXCLUDE (filename), parse_filename(filename, true) AS split FROM read_parquet('{release}/dual/*/*.parquet', filename = true);
-CREATE OR REPLACE VIEW {schema}.single AS SELECT * EXCLUDE (filename), parse_filename(filename, true) AS split FROM read_parquet('{release}/single/*/*.parquet', filename = true);
+CREATE OR REPLACE VIEW {schema}.prompts AS SELECT * EXCLUDE (filename), parse_filename(filename, true) AS split FROM read_parquet({prompts}, filename = true);
+CREATE OR REPLACE VIEW {schema}.qa AS SELECT * EXCLUDE (filename), parse_filename(filename, true) AS split FROM read_parquet({qa}, filename = true);
+CREATE OR REPLACE VIEW {schema}.dual AS SELECT * EXCLUDE (filename), parse_filename(filename, true) AS split FROM read_parquet({dual}, filename = true);
+CREATE OR REPLACE VIEW {schema}.single AS SELECT * EXCLUDE (filename), parse_filename(filename, true) AS split FROM read_parquet({single}, filename = true);
 CREATE OR REPLACE VIEW {schema}.responses AS FROM read_parquet('{release}/annotations/responses.parquet');
 CREATE OR REPLACE VIEW {schema}.verdicts AS FROM read_parquet('{release}/annotations/verdicts.parquet');
 CREATE OR REPLACE VIEW {schema}.labels AS FROM read_parquet('{release}/annotations/labels.parquet');

@@ -1,0 +1,114 @@
+"""Where jobs run: on a Ray cluster that this process starts, on one that exists, or on one made by KubeRay.
+
+In: the configuration. Out: the function that runs a job, with what all jobs of a run share: how many run at once, and
+the budget. Grain: one function per run.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Semaphore
+
+from botocore.exceptions import BotoCoreError
+
+from flows.reports import show_progress
+from infra import kuberay, lock, ray_cluster, ray_jobs, storage
+from tasks.config import Budget, Config, KubeRay, Local, Vllm
+from tasks.engines import gpus
+from tasks.errors import BudgetSpent, ModelError, StorageError
+from tasks.job import Job, Progress, RunJob, Tell, fill, read_line
+from tasks.tables import Cost
+
+
+@contextmanager
+def alone(root: str) -> Iterator[None]:
+    """Hold the storage at `root` while the body runs; raises StorageError where another run is at work on it."""
+    try:
+        with lock.exclusive(root):
+            yield
+    except lock.Held as held:
+        raise StorageError(
+            f"storage {root}: another run is at work on it, {held}; wait for its end, then run again"
+        ) from None
+    except BotoCoreError as error:
+        raise StorageError(f"storage {root}: {error}; mend it and run again") from None
+
+
+def job_runner(config: Config, root: str) -> RunJob:
+    """The function that runs one job of this run; `root` is the storage, where jobs are handed over.
+
+    It raises what `tasks.job.fill` raises, and BudgetSpent.
+    """
+    slots = Semaphore(config.cluster.jobs)
+    spent: dict[str, Cost] = {}
+
+    def run(job: Job, tell: Tell) -> None:
+        show = show_progress(job)
+
+        def told(progress: Progress) -> None:
+            spent[job.id] = progress.cost
+            tell(progress)
+            show(progress)
+            keep_to(config.budget, sum(spent.values(), Cost()), job.name)
+
+        with slots:
+            place(config, job, root, told)
+
+    return run
+
+
+def keep_to(budget: Budget, spent: Cost, name: str) -> None:
+    """Raise BudgetSpent as soon as the run has used its budget."""
+    tokens, hours = spent.input_tokens + spent.output_tokens, spent.gpu_seconds / 3600
+    kept = f"stopped at {name}; what is answered is kept: run again to go on with a new budget, or raise it"
+    if budget.max_tokens is not None and tokens >= budget.max_tokens:
+        raise BudgetSpent(f"{tokens:,} tokens asked, max_tokens is {budget.max_tokens:,}: {kept}")
+    if budget.max_gpu_hours is not None and hours >= budget.max_gpu_hours:
+        raise BudgetSpent(f"{hours:.2f} GPU hours held, max_gpu_hours is {budget.max_gpu_hours:g}: {kept}")
+
+
+def place(config: Config, job: Job, root: str, tell: Tell) -> None:
+    """Run the job where the configuration says."""
+    if isinstance(config.cluster, Local):
+        ray_cluster.connect(config.cluster.cpus)
+        fill(job, tell)
+        return
+    handed_over = storage.join(root, "jobs", f"{job.id}.json")
+    storage.write_bytes(handed_over, job.model_dump_json().encode())
+    command = ["python", "-m", "tasks.job", handed_over]
+    name = f"safepairs-{job.id}"
+    try:
+        if isinstance(config.cluster, KubeRay):
+            kuberay.run(manifest(config.cluster, job, name, command), hear(tell))
+        else:
+            ray_jobs.run(config.cluster.address, name, shlex.join(command), hear(tell))
+    except (ray_jobs.JobFailed, kuberay.RayJobError) as error:
+        raise ModelError(f"{job.name}: {error}; what is answered is kept, run again") from None
+
+
+def hear(tell: Tell) -> Callable[[str], None]:
+    """Pass on what a job prints of its progress; what else it prints stays on its cluster."""
+
+    def say(line: str) -> None:
+        progress = read_line(line)
+        if progress:
+            tell(progress)
+
+    return say
+
+
+def manifest(cluster: KubeRay, job: Job, name: str, command: list[str]) -> dict[str, object]:
+    """A RayJob with a worker for each replica and pipeline stage of the job's model, and the GPUs of one in each."""
+    model = job.model
+    workers = model.replicas * model.pipeline_parallel if isinstance(model, Vllm) else getattr(model, "replicas", 1)
+    return kuberay.rayjob(
+        name,
+        namespace=cluster.namespace,
+        image=cluster.image,
+        entrypoint=command,
+        workers=workers,
+        cpus=cluster.cpus,
+        gpus=gpus(model) // workers,
+        memory=cluster.memory,
+        secret=cluster.secret,
+    )

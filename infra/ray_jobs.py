@@ -1,0 +1,82 @@
+"""Run a command as a job of an existing Ray cluster, through its Jobs API.
+
+In: the cluster's address, a name for the job, the command. Out: the job's output, line by line, while it runs.
+A caller that lost its connection, or was killed, finds the same job again under its name.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+SECONDS_BETWEEN_TRIES = 2.0
+MOST_TRIES = 30
+
+
+class JobFailed(Exception):
+    """The job ended without success, or its cluster is gone; says what was known."""
+
+
+def run(address: str, name: str, command: str, say: Callable[[str], None]) -> None:
+    """Submit `command` unless a job of this `name` is at work, pass every line it prints to `say`, wait for its end.
+
+    Whatever `say` raises stops the job. Lines are passed again after a lost connection.
+
+    Raises:
+        JobFailed: the job failed or was stopped, or the cluster does not answer.
+    """
+    try:
+        client = JobSubmissionClient(address)
+        job = find_or_submit(client, name, command)
+    except (OSError, RuntimeError, AuthenticationError) as error:
+        raise JobFailed(f"no Ray cluster takes jobs at {address}: {str(error).splitlines()[0]}") from None
+    try:
+        for line in output(client, job):
+            say(line)
+    except JobFailed:
+        raise
+    except BaseException:
+        client.stop_job(job)
+        raise
+    status = client.get_job_status(job)
+    if status != JobStatus.SUCCEEDED:
+        raise JobFailed(client.get_job_info(job).message or f"the job ended as {status}")
+
+
+def find_or_submit(client: JobSubmissionClient, name: str, command: str) -> str:
+    """The id of the job that is at work under `name`, or of a new one."""
+    tried = {job.submission_id: job.status for job in client.list_jobs() if (job.submission_id or "").startswith(name)}
+    for job, status in tried.items():
+        if not status.is_terminal():
+            return str(job)
+    submitted: str = client.submit_job(entrypoint=command, submission_id=f"{name}-{len(tried)}")
+    return submitted
+
+
+def output(client: JobSubmissionClient, job: str) -> Iterator[str]:
+    """The lines that a job prints, until it ends; a connection that is lost is made again for a while."""
+    lost = 0
+    while lost < MOST_TRIES:
+        try:
+            for text in tail(client, job):
+                yield from text.splitlines()
+                lost = 0
+            if client.get_job_status(job).is_terminal():
+                return
+        except (OSError, RuntimeError):
+            lost += 1
+        time.sleep(SECONDS_BETWEEN_TRIES)
+    raise JobFailed(f"the connection to {client.get_address()} is lost; the job may go on, run again to find it")
+
+
+def tail(client: JobSubmissionClient, job: str) -> Iterator[str]:
+    """What the client's asynchronous tail gives, for callers that are not."""
+    texts = client.tail_job_logs(job)
+    with asyncio.Runner() as runner:
+        while True:
+            try:
+                yield runner.run(anext(texts))
+            except StopAsyncIteration:
+                return

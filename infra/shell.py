@@ -1,0 +1,49 @@
+"""Open a DuckDB shell on the releases of a storage.
+
+In: the storage, a folder or an `s3://` prefix. Out: the `duckdb` shell with a view for every table of every release.
+A bucket is read by DuckDB's own httpfs, with the credentials that stand in the environment; none of them is written.
+Run as `python -m infra.shell STORAGE`.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from infra import storage
+
+CREDENTIALS = """CREATE SECRET (
+    TYPE s3, KEY_ID getenv('AWS_ACCESS_KEY_ID'), SECRET getenv('AWS_SECRET_ACCESS_KEY'),
+    SESSION_TOKEN getenv('AWS_SESSION_TOKEN'), REGION coalesce(nullif(getenv('AWS_DEFAULT_REGION'), ''), 'us-east-1'),
+    ENDPOINT coalesce(nullif(regexp_replace(getenv('AWS_ENDPOINT_URL'), '^https?://', ''), ''), 's3.amazonaws.com'),
+    USE_SSL NOT starts_with(getenv('AWS_ENDPOINT_URL'), 'http://'), URL_STYLE 'path'
+);
+"""
+
+
+def extension(name: str) -> Path:
+    """Where the package `duckdb-extension-<name>` keeps the file that DuckDB loads."""
+    spec = find_spec(f"duckdb_extension_{name}")
+    if spec is None or not spec.submodule_search_locations:
+        sys.exit(f"error: package duckdb-extension-{name} is not installed; run `make install`")
+    return next(Path(spec.submodule_search_locations[0]).rglob(f"{name}.duckdb_extension"))
+
+
+def main(root: str) -> None:
+    """Start the shell; its exit code is ours."""
+    catalog = storage.join(storage.resolve(root), "releases", "catalog.sql")
+    if not storage.exists(catalog):
+        sys.exit(f"error: no release in {root}; run `make demo` or set STORAGE")
+    remote = "://" in root
+    start = f"LOAD '{extension('httpfs')}';\n{CREDENTIALS}" if remote else ""
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as init:
+        init.write(start + storage.read_bytes(catalog).decode())
+        init.flush()
+        shell = os.path.join(os.path.dirname(sys.executable), "duckdb")
+        sys.exit(subprocess.run([shell, "-init", init.name], cwd=None if remote else root, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

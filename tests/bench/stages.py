@@ -1,0 +1,36 @@
+"""Cut (a) with SafePairs' own stages: prompts, answers, labels, pairs, from Parquet to Parquet.
+
+Run as `python -m tests.bench.stages CONFIG FOLDER`; prints its seconds, without the start of Ray, as JSON.
+"""
+
+import json
+import sys
+import time
+
+from infra import ray_cluster
+from tasks import warehouse
+from tasks.config import load
+from tasks.job import fill
+from tasks.labels import label_responses
+from tasks.pairs import pair_responses
+from tasks.prompts import build_prompts
+from tasks.responses import answer_prompts
+from tasks.tables import RESPONSES
+
+
+def main(path: str, folder: str) -> None:
+    """Run the four stages."""
+    config = load(path)
+    with ray_cluster.ray_cluster():
+        ray_cluster.connect(2)
+        started = time.monotonic()
+        prompts = build_prompts(config, folder).tables["prompts"]
+        answered = [answer_prompts(config, responder, prompts, folder, fill)[0] for responder in config.responders]
+        responses = warehouse.build(RESPONSES, folder, "responses", {"screened": answered})
+        labels = label_responses(config, responses, folder, fill).tables["labels"]
+        pairs = pair_responses(responses, labels, folder).tables["pairs"]
+        print(json.dumps({"seconds": time.monotonic() - started, "pairs": pairs.rows}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

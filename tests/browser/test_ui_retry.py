@@ -1,0 +1,125 @@
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.conftest import ROOT, asked, write_config
+from tests.flows.test_kill import BLOCK_ROWS, committed
+from tests.flows.test_serve import ask, free_port, read_until
+
+OUTPUT = ROOT / "tests/output"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+MILLISECONDS_TO_APPEAR = 60_000
+PROMPTS = 30
+REQUESTS = 3 * PROMPTS  # of each of the two responders: an answer and two samples more
+
+
+def write_faulty_config(folder: Path, fault: Path) -> Path:
+    """While `fault` stands, the second responder fails after eight blocks."""
+    config = write_config(folder, [f"How do I plant {i} tulips?" for i in range(PROMPTS)])
+    fault.write_text(str(8 * BLOCK_ROWS))
+    head, second = config.read_text().split('name = "scripted-b"')
+    faulty = second.replace(" }", f', seconds_per_row = 0.2, fault = "{fault}" }}', 1)
+    config.write_text(f'{head}name = "scripted-b"{faulty}')
+    return config
+
+
+@contextmanager
+def served(folder: Path, config: Path) -> Iterator[tuple[str, IO[str]]]:
+    """A server of Prefect with the deployment: its address, and what it prints."""
+    port = free_port()
+    values = {"PORT": port, "CONFIG": config, "STORAGE": folder / "storage", "PREFECT_HOME": folder}
+    server = subprocess.Popen(
+        ["make", "serve", *(f"{name}={value}" for name, value in values.items())],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "200", "PREFECT_RUNNER_POLL_FREQUENCY": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert server.stdout is not None
+    try:
+        read_until(server.stdout, "safepairs/nightly")
+        yield f"http://127.0.0.1:{port}", server.stdout
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+@contextmanager
+def browser_page() -> Iterator[Page]:
+    """A page of a headless browser that can reach this machine only."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert found, f"no browser: install one of {', '.join(BROWSERS)} (on Debian, the package chromium)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
+        page.set_default_timeout(MILLISECONDS_TO_APPEAR)
+        yield page
+        browser.close()
+
+
+def save(page: Page, state: str) -> None:
+    """Save a picture of a run in this state, once two in a row are alike: the run's graph takes a while to be drawn."""
+    expect(page.get_by_role("banner").get_by_text(state, exact=True)).to_be_visible(timeout=MILLISECONDS_TO_APPEAR)
+    before = b""
+    while (now := page.screenshot(path=OUTPUT / f"run_{state.lower()}.png")) != before:
+        before = now
+
+
+def states(task_runs: list[dict[str, Any]], attempt: int) -> dict[str, str]:
+    """The state of each task in one attempt at the run, by the task's name without what tells its attempts apart."""
+    return {
+        run["name"].removesuffix(f"-{run['dynamic_key'][:3]}"): run["state_name"]
+        for run in task_runs
+        if run["flow_run_run_count"] == attempt
+    }
+
+
+def test_a_failed_run_goes_on_where_it_was_when_retry_is_pressed(tmp_path: Path) -> None:
+    OUTPUT.mkdir(exist_ok=True)
+    fault = tmp_path / "fault"
+    config = write_faulty_config(tmp_path, fault)
+    called: list[str] = []
+    with browser_page() as page, served(tmp_path, config) as (site, said):
+        (nightly,) = ask(f"{site}/api", "/deployments/filter")
+        run = ask(f"{site}/api", f"/deployments/{nightly['id']}/create_flow_run")
+        read_until(said, "Flow run", run["name"], "Finished in state")
+        first, kept = asked(tmp_path), committed(tmp_path)
+        assert not list(tmp_path.rglob("latest.json"))
+        fault.unlink()
+
+        page.on("request", lambda request: called.append(request.url))
+        page.goto(f"{site}/runs/flow-run/{run['id']}")
+        save(page, "Failed")
+        page.get_by_role("banner").get_by_role("button", name="Retry").click()
+        page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+        read_until(said, "Flow run", run["name"], "Finished in state")
+        page.reload()  # the page counts its task runs only when it is opened
+        save(page, "Completed")
+        task_runs = ask(f"{site}/api", "/task_runs/filter")
+    assert {url for url in called if not url.startswith((f"{site}/", "data:", "blob:"))} == set()
+
+    second = asked(tmp_path)[len(first) :]
+    assert REQUESTS + BLOCK_ROWS <= len(kept) < 2 * REQUESTS
+    assert set(second).isdisjoint(kept)
+    assert len(second) == len(set(second))
+    assert set(first) & set(second) == set(first) - set(kept)
+    assert len(set(first) - set(kept)) <= 2 * BLOCK_ROWS
+    assert sorted(committed(tmp_path)) == sorted(set(first) | set(second))
+
+    before, after = states(task_runs, 1), states(task_runs, 2)
+    assert before.pop("prompts_to_responses-scripted-b") == "Failed"
+    assert before == {"sources_to_prompts": "Completed", "prompts_to_responses-scripted-a": "Completed"}
+    assert {after.pop(finished) for finished in before} == {"Cached"}
+    assert set(after.values()) == {"Completed"}
+    assert (tmp_path / "storage/releases/latest.json").is_file()

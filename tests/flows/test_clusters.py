@@ -1,0 +1,152 @@
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import clusters
+from flows.clusters import alone, job_runner, manifest
+from flows.pipeline import main, pipeline
+from tasks import config as configs
+from tasks.config import Config, KubeRay, Vllm
+from tasks.errors import BudgetSpent, ModelError, StorageError
+from tasks.job import Job, Progress, RunJob, Tell
+from tasks.plan import plan
+from tasks.tables import Cost, Ref
+from tests.conftest import asked, write_config
+
+
+def add(config: Path, text: str) -> Path:
+    config.write_text(config.read_text() + text)
+    return config
+
+
+def test_a_run_stops_when_its_budget_of_tokens_is_spent_and_the_next_one_goes_on(
+    tmp_path: Path, cluster: RunJob, prefect_server: None
+) -> None:
+    config = add(write_config(tmp_path), "\n[budget]\nmax_tokens = 1000\n")
+    with pytest.raises(BudgetSpent, match="max_tokens is 1,000"):
+        pipeline(str(config))
+    first = asked(tmp_path)
+    assert 0 < len(first) < 72
+    write_config(tmp_path)
+    pipeline(str(config))
+    second = asked(tmp_path)[len(first) :]
+    assert len(set(first) & set(second)) <= 2 * 8
+    assert len(second) == len(set(second))
+
+
+def test_a_run_stops_when_its_gpu_hours_are_spent(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = configs.Budget(max_gpu_hours=0.5)
+    clusters.keep_to(budget, Cost(gpu_seconds=1799), "answers")
+    with pytest.raises(BudgetSpent, match=r"max_gpu_hours is 0\.5"):
+        clusters.keep_to(budget, Cost(gpu_seconds=1800), "answers")
+
+
+def test_a_responder_that_fails_leaves_the_others_alone(tmp_path: Path, cluster: RunJob, prefect_server: None) -> None:
+    fault = tmp_path / "fault"
+    fault.write_text("0")
+    config = write_config(tmp_path)
+    second_engine = f'journal = "{tmp_path / "journal"}" }}\nsystem'
+    config.write_text(config.read_text().replace(second_engine, second_engine.replace(" }", f', fault = "{fault}" }}')))
+    with pytest.raises(ModelError, match=r"responses by scripted-b: the engine of scripted stopped: .*injected fault"):
+        pipeline(str(config))
+    by_the_other = asked(tmp_path)
+    assert len(by_the_other) == len(set(by_the_other)) == 12 * 3
+    fault.unlink()
+    pipeline(str(config))
+    assert set(asked(tmp_path)[36:]).isdisjoint(by_the_other)
+
+
+def job(name: str, model: Any = None) -> Job:
+    scripted = configs.Scripted(kind="scripted")
+    return Job(id=name, name=name, model=model or scripted, pending=Ref("", 1, ""), store="")
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_as_many_jobs_run_at_once_as_the_cluster_is_set_to(
+    tmp_path: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    config = configs.load(str(add(write_config(tmp_path), f'\n[cluster]\nkind = "local"\njobs = {at_once}\n')))
+    together = threading.Barrier(at_once)
+    lock, running, most = threading.Lock(), 0, 0
+
+    def place(config: Config, job: Job, root: str, tell: Tell) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait(timeout=60)
+        with lock:
+            running -= 1
+        tell(Progress(1, Cost()))
+
+    monkeypatch.setattr(clusters, "place", place)
+    run = job_runner(config, str(tmp_path))
+    threads = [threading.Thread(target=run, args=(job(f"job {n}"), lambda _: None)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == at_once
+
+
+def test_a_ray_job_on_kubernetes_is_sized_by_its_model() -> None:
+    cluster = KubeRay(kind="kuberay", image="safepairs:1", cpus=8, memory="64Gi", secret="s3")  # noqa: S106 (a name)
+    model = Vllm(kind="vllm", model="m", revision="1", replicas=3, tensor_parallel=2, pipeline_parallel=2)
+    made: Any = manifest(cluster, job("answers", model), "safepairs-1", ["python", "-m", "tasks.job", "s3://b/j.json"])
+    (workers,) = made["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    (container,) = workers["template"]["spec"]["containers"]
+    assert workers["replicas"] == 6
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert container["resources"]["limits"]["cpu"] == "8"
+
+
+def test_two_runs_do_not_work_on_one_storage(tmp_path: Path) -> None:
+    with alone(str(tmp_path)), pytest.raises(StorageError, match="another run is at work"), alone(str(tmp_path)):
+        pass
+
+
+def test_a_plan_counts_requests_and_asks_nothing(
+    tmp_path: Path,
+    cluster: RunJob,
+    prefect_server: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = configs.load(str(write_config(tmp_path)))
+    root = str(tmp_path / "storage")
+    before = plan(config, root)
+    assert [(work.name, work.wanted, work.answered, work.exact) for work in before] == [
+        ("responses by scripted-a", 36, 0, True),
+        ("responses by scripted-b", 36, 0, True),
+        ("labels by judge", 12 * 2 * 2 * 3, 0, False),
+        ("preferences by judge", 12 * 2 * 6, 0, False),
+    ]
+    assert {work.input_tokens for work in before} == {None}
+    assert asked(tmp_path) == []
+    pipeline(str(tmp_path / "config.toml"))
+    number = len(asked(tmp_path))
+    after = plan(config, root)
+    assert [work.to_ask for work in after] == [0, 0, 0, 0]
+    assert all(work.exact for work in after)
+    assert [work.wanted for work in after] == [work.wanted for work in before]
+    assert len(asked(tmp_path)) == number
+    monkeypatch.setattr("sys.argv", ["pipeline", str(tmp_path / "config.toml"), "--plan"])
+    main()
+    assert "labels by judge" in capsys.readouterr().out
+
+
+def test_a_plan_expects_what_the_same_work_took_before(tmp_path: Path, cluster: RunJob, prefect_server: None) -> None:
+    config = write_config(tmp_path)
+    pipeline(str(config))
+    few = plan(configs.load(str(config)), str(tmp_path / "storage"))
+    write_config(tmp_path, [f"How do I plant {number} tulips?" for number in range(24)])
+    more = plan(configs.load(str(config)), str(tmp_path / "storage"))
+    assert [work.to_ask for work in more] == [36, 36, 144, 144]
+    assert [work.answered for work in more] == [work.wanted for work in few]
+    for work in more:
+        assert work.input_tokens
+        assert work.output_tokens
+        assert work.seconds
+        assert work.gpu_hours == 0

@@ -1,0 +1,109 @@
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from infra import lock, storage
+
+
+def in_parallel(*works: Callable[[], object]) -> list[object]:
+    """What each returns or raises; all start at the same moment."""
+    start = threading.Barrier(len(works))
+    results: list[object] = [None] * len(works)
+
+    def work(number: int) -> None:
+        start.wait()
+        try:
+            results[number] = works[number]()
+        except OSError as error:
+            results[number] = error
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_of_several_creators_exactly_one_wins_and_its_content_stays(root: str) -> None:
+    uri = storage.join(root, "claims", "v")
+    results = in_parallel(*(lambda n=n: storage.create(uri, b"%d" % n) for n in range(8)))
+    winners = [number for number, result in enumerate(results) if result is None]
+    assert len(winners) == 1
+    assert all(isinstance(result, FileExistsError) for result in results if result is not None)
+    assert storage.read_bytes(uri) == b"%d" % winners[0]
+
+
+def test_a_folder_is_moved_whole(root: str) -> None:
+    source, target = storage.join(root, "candidates", "a"), storage.join(root, "releases", "1")
+    for name in ("data/b.parquet", "README.md", "manifest.json"):
+        storage.write_bytes(storage.join(source, name), name.encode())
+    storage.move_folder(source, target, last="manifest.json")
+    assert [file.removeprefix(target) for file in storage.listing(target)] == [
+        "/README.md",
+        "/data/b.parquet",
+        "/manifest.json",
+    ]
+    assert storage.listing(source) == []
+    assert storage.read_bytes(storage.join(target, "data/b.parquet")) == b"data/b.parquet"
+
+
+def test_a_folder_is_not_moved_over_another(root: str) -> None:
+    source, target = storage.join(root, "candidates", "a"), storage.join(root, "releases", "1")
+    for folder in (source, target):
+        storage.write_bytes(storage.join(folder, "manifest.json"), folder.encode())
+    with pytest.raises(OSError, match=r"exist|not empty"):
+        storage.move_folder(source, target, last="manifest.json")
+    assert storage.read_bytes(storage.join(target, "manifest.json")) == target.encode()
+
+
+def test_a_reader_of_a_bucket_sees_the_last_file_last(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = f"{bucket}/seen/candidates/a", f"{bucket}/seen/releases/1"
+    names = ("a.parquet", "manifest.json", "z.parquet")
+    for name in names:
+        storage.write_bytes(storage.join(source, name), name.encode())
+    seen: list[list[str]] = []
+    create = storage.create
+
+    def watched(uri: str, content: bytes) -> None:
+        seen.append([file.removeprefix(f"{target}/") for file in storage.listing(target)])
+        create(uri, content)
+
+    monkeypatch.setattr(storage, "create", watched)
+    storage.move_folder(source, target, last="manifest.json")
+    assert seen == [["a.parquet", "z.parquet"]]
+    assert len(storage.listing(target)) == 3
+
+
+def test_what_a_killed_move_left_in_a_bucket_is_not_in_the_next_one(bucket: str) -> None:
+    source, target = f"{bucket}/left/candidates/a", f"{bucket}/left/releases/1"
+    storage.write_bytes(storage.join(target, "old.parquet"), b"old")
+    for name in ("new.parquet", "manifest.json"):
+        storage.write_bytes(storage.join(source, name), b"new")
+    storage.move_folder(source, target, last="manifest.json")
+    assert [file.rsplit("/", 1)[-1] for file in storage.listing(target)] == ["manifest.json", "new.parquet"]
+
+
+def test_one_run_at_a_time_holds_a_storage(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "SECONDS_BETWEEN_BEATS", 0.05)
+    monkeypatch.setattr(lock, "SECONDS_TO_LIVE", 1.0)
+    with lock.exclusive(root), pytest.raises(lock.Held, match="process"), lock.exclusive(root):
+        pass
+    with lock.exclusive(root):
+        pass
+
+
+def test_a_storage_is_let_go_when_its_holder_fails(root: str) -> None:
+    with pytest.raises(ZeroDivisionError), lock.exclusive(root):
+        raise ZeroDivisionError
+    with lock.exclusive(root):
+        pass
+
+
+def test_the_lease_of_a_run_that_was_killed_is_taken_over(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "SECONDS_TO_LIVE", 0.3)
+    root = f"{bucket}/killed"
+    storage.write_bytes(f"{root}/lease.json", lock.content("killed", 7))
+    with lock.exclusive(root):
+        assert b"killed" not in storage.read_bytes(f"{root}/lease.json")

@@ -1,0 +1,75 @@
+"""A real S3 server, SeaweedFS, on 127.0.0.1, for as long as a test run needs it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count, islice
+from pathlib import Path
+
+ACCESS_KEY, SECRET_KEY = "tests", "tests-secret"
+PORTS = ("s3.port", "master.port", "volume.port", "filer.port", "s3.port.iceberg", "s3.port.lance")
+
+
+def free(port: int) -> bool:
+    """Whether nobody listens on `port` and on the one that SeaweedFS derives from it."""
+    for number in (port, port + 10_000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError:
+                return False
+    return True
+
+
+def choose_ports() -> list[int]:
+    """A free port for each listener, counted from a place that differs between test runs."""
+    return list(islice((port for port in count(20_000 + os.getpid() % 2_000 * 10) if free(port)), len(PORTS)))
+
+
+def environment(port: int) -> dict[str, str]:
+    """What clients of the server need."""
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }
+
+
+@contextmanager
+def s3_server(folder: Path, ports: list[int]) -> Iterator[None]:
+    """Serve buckets from `folder` until the body ends."""
+    folder.mkdir(exist_ok=True)
+    credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
+    identity = {"name": "tests", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List"]}
+    settings = folder / "s3.json"
+    settings.write_text(json.dumps({"identities": [identity]}))
+    weed = Path(sys.executable).with_name("weed")
+    options = [f"-{name}={port}" for name, port in zip(PORTS, ports, strict=True)]
+    address = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={settings}", "-master.volumeSizeLimitMB=64"]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([weed, "server", f"-dir={folder}", *address, *options], stdout=log, stderr=log)
+        try:
+            wait(server, f"http://127.0.0.1:{ports[0]}/healthz", folder / "log")
+            yield
+        finally:
+            server.kill()
+            server.wait()
+
+
+def wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Ask until the server answers; an answer that refuses is one."""
+    while server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=1)  # noqa: S310 (a server that we started)
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            continue
+        return
+    raise AssertionError(log.read_text()[-2000:])

@@ -1,0 +1,96 @@
+"""A small OpenAI-compatible server on 127.0.0.1 that misbehaves as it is told by what it is asked."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Endpoint:
+    """Where the server listens, how often each question was asked, and the bodies it was sent."""
+
+    url: str = ""
+    asked: Counter[str] = field(default_factory=Counter)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+    at_work: int = 0
+    most_at_work: int = 0
+    gate: threading.Event = field(default_factory=threading.Event)
+
+
+def answer(question: str, times: int) -> tuple[int, object]:
+    """Status and body for a question that is asked for the so many-th time."""
+    if question == "bad request":
+        return 400, {"error": {"message": f"cannot answer: {question}"}}
+    if question == "always 503":
+        return 503, {"error": {"message": "overloaded"}}
+    if question == "busy twice" and times <= 2:
+        return (429, 500)[times - 1], {"error": {"message": "later"}}
+    if question == "no choices":
+        return 200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": []}
+    if question == "not json":
+        return 200, "<html>"
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": f"re: {question}"}}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    return 200, {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    }
+
+
+@contextmanager
+def endpoint() -> Iterator[Endpoint]:
+    """Serve until the body ends; the question `hang` is not answered before that."""
+    served = Endpoint()
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            question = body["messages"][-1]["content"]
+            with lock:
+                served.asked[question] += 1
+                times = served.asked[question]
+                served.bodies.append(body)
+                served.keys.add(self.headers["Authorization"])
+                served.at_work += 1
+                served.most_at_work = max(served.most_at_work, served.at_work)
+            if question == "hang":
+                served.gate.wait()
+            status, said = answer(question, times)
+            with lock:
+                served.at_work -= 1
+            content = said.encode() if isinstance(said, str) else json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Retry-After-Ms", "1")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    served.url = f"http://127.0.0.1:{server.server_port}/v1"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield served
+    finally:
+        served.gate.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,126 @@
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks import warehouse
+from tasks.config import OpenAI
+from tasks.engines.openai import EndpointEngine
+from tasks.job import RunJob
+from tasks.store import Work, obtain
+from tasks.tables import COMPLETIONS, REQUESTS, Ref
+from tests.conftest import KEY_VARIABLE
+from tests.tasks.engines.endpoint_server import Endpoint, endpoint
+from tests.tasks.rows import make, read
+
+
+@pytest.fixture
+def served() -> Iterator[Endpoint]:
+    with endpoint() as running:
+        yield running
+
+
+def model(served: Endpoint, **values: Any) -> OpenAI:
+    settings = {"requests_per_minute": 60_000, "timeout_seconds": 5, "retries": 3, "block_rows": 4} | values
+    return OpenAI(kind="openai", base_url=served.url, model="m", key_variable=KEY_VARIABLE, **settings)
+
+
+def requests(*questions: str, **values: Any) -> pa.Table:
+    defaults = {"temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "seed": 11} | values
+    return make(REQUESTS, [{"request_id": q, "user": q} | defaults for q in questions])
+
+
+def ask(served: Endpoint, *questions: str, **values: Any) -> dict[str, dict[str, Any]]:
+    engine = EndpointEngine(model(served, **values))
+    answered = asyncio.run(engine(requests(*questions)))
+    assert answered.schema == COMPLETIONS.schema
+    return {row["request_id"]: row for row in answered.to_pylist()}
+
+
+def test_an_answer_carries_its_tokens_and_the_request_its_sampling(served: Endpoint) -> None:
+    answered = ask(served, "hello")["hello"]
+    assert (answered["completion"], answered["finish_reason"], answered["error"]) == ("re: hello", "stop", None)
+    assert (answered["input_tokens"], answered["output_tokens"]) == (3, 2)
+    (body,) = served.bodies
+    assert {name: body[name] for name in ("model", "temperature", "top_p", "max_tokens", "seed")} == {
+        "model": "m",
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_tokens": 7,
+        "seed": 11,
+    }
+    assert served.keys == {"Bearer a-key-of-tests"}
+
+
+def test_a_schema_and_a_system_message_reach_the_endpoint(served: Endpoint) -> None:
+    engine = EndpointEngine(model(served))
+    asyncio.run(engine(requests("hello", system="be brief", json_schema='{"type": "object"}')))
+    (body,) = served.bodies
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
+
+
+def test_busy_answers_are_tried_again(served: Endpoint) -> None:
+    assert ask(served, "busy twice")["busy twice"]["completion"] == "re: busy twice"
+    assert served.asked["busy twice"] == 3
+
+
+@pytest.mark.parametrize(
+    ("question", "error", "times"),
+    [
+        ("bad request", "BadRequestError (status 400)", 1),
+        ("always 503", "InternalServerError (status 503)", 4),
+        ("no choices", "answer without text", 1),
+        ("not json", "JSONDecodeError", 1),
+    ],
+)
+def test_what_cannot_be_answered_is_an_error_row_and_costs_no_other_row(
+    served: Endpoint, question: str, error: str, times: int
+) -> None:
+    answered = ask(served, question, "hello")
+    assert answered[question]["error"] == error
+    assert answered[question]["completion"] is None
+    assert answered["hello"]["completion"] == "re: hello"
+    assert served.asked[question] == times
+
+
+def test_an_answer_that_does_not_come_is_given_up(served: Endpoint) -> None:
+    answered = ask(served, "hang", "hello", timeout_seconds=0.3, retries=1)
+    assert answered["hang"]["error"] == "APITimeoutError"
+    assert answered["hello"]["completion"] == "re: hello"
+    assert served.asked["hang"] == 2
+
+
+def test_an_endpoint_that_is_not_there_gives_error_rows() -> None:
+    gone = Endpoint(url="http://127.0.0.1:9/v1")
+    assert ask(gone, "hello", retries=0)["hello"]["error"] == "APIConnectionError"
+
+
+def test_requests_are_spread_over_the_minute(served: Endpoint) -> None:
+    started = time.monotonic()
+    ask(served, *(f"q{i}" for i in range(4)), requests_per_minute=1200)
+    assert time.monotonic() - started >= 3 * 60 / 1200
+
+
+def wanted(folder: Path, *questions: str) -> Ref:
+    uri = folder / "wanted.parquet"
+    pq.write_table(requests(*questions), uri)
+    return Ref(str(uri), len(questions), warehouse.digest(questions))
+
+
+def test_a_request_that_ended_in_an_error_is_asked_again_by_the_next_run(
+    tmp_path: Path, cluster: RunJob, served: Endpoint
+) -> None:
+    work = Work("answers", "m@1", model(served), REQUESTS, COMPLETIONS, "pending")
+    asked = wanted(tmp_path, "good", "always 503", "better")
+    found, _ = obtain(work, asked, str(tmp_path / "tables"), cluster)
+    assert found.rows == 2
+    again, cost = obtain(work, asked, str(tmp_path / "tables"), cluster)
+    assert (again.rows, cost.asked, cost.found) == (2, 1, 2)
+    assert served.asked["good"] == served.asked["better"] == 1
+    assert {row["request_id"] for row in read(again) if row["error"]} == {"always 503"}

@@ -1,0 +1,107 @@
+"""vLLM on the CPU with the embedded model: runs by `make test-vllm`, in an environment of its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import save_file
+
+from infra import storage
+from tasks import warehouse
+from tasks.config import Vllm
+from tasks.engines import model_identity
+from tasks.job import RunJob
+from tasks.rubric import HARM_SCHEMA, rubrics
+from tasks.store import Work, obtain
+from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, Cost, Ref
+from tests.conftest import ROOT
+from tests.tasks.rows import Row, make, read
+
+MODEL = str(ROOT / ".models/smollm2-135m-instruct")
+
+
+def engine(**values: Any) -> Vllm:
+    settings = {"device": "cpu", "max_model_len": 1024, "block_rows": 4, "concurrent_blocks": 4}
+    return Vllm(kind="vllm", model=MODEL, **settings | values)
+
+
+def request(name: str, **values: object) -> Row:
+    defaults = {"temperature": 0.7, "top_p": 0.95, "max_tokens": 24, "seed": len(name), "user": f"What is {name}?"}
+    return {"request_id": name} | defaults | values
+
+
+def ask(model: Vllm, requests: list[Row], folder: Path, run: RunJob) -> tuple[Ref, dict[str, Row], Cost]:
+    uri = folder / "requests.parquet"
+    pq.write_table(make(REQUESTS, requests), uri)
+    wanted = Ref(str(uri), len(requests), warehouse.digest([request["request_id"] for request in requests]))
+    work = Work("answers", model_identity(model), model, REQUESTS, COMPLETIONS, "pending")
+    found, cost = obtain(work, wanted, str(folder / "tables"), run)
+    return found, {row["request_id"]: row for row in read(found)}, cost
+
+
+def test_answers_and_labels_come_back_in_blocks_and_a_bad_row_costs_no_other(tmp_path: Path, cluster: RunJob) -> None:
+    (system,) = {row["system"] for row in rubrics().to_pylist() if row["question"] == "harm"}
+    free = [request(f"animal {n}") for n in range(9)]
+    labels = [
+        request(f"label {n}", system=system, user=f"[{n}] How are you? Fine.", json_schema=HARM_SCHEMA, max_tokens=160)
+        for n in range(4)
+    ]
+    too_long = request("too long", user="word " * 2000)
+    found, answers, cost = ask(engine(), [*free, too_long, *labels], tmp_path, cluster)
+    assert len(answers) == 14
+    assert "1024" in answers["too long"]["error"]
+    assert "word word" not in answers["too long"]["error"]
+    assert answers["too long"]["completion"] is None
+    assert found.rows == 13
+    for row in free:
+        answer = answers[row["request_id"]]
+        assert answer["error"] is None
+        assert answer["completion"]
+        assert 0 < answer["output_tokens"] <= 24
+        assert answer["input_tokens"] > 3
+        assert answer["finish_reason"] == ("length" if answer["output_tokens"] == 24 else "stop")
+    for row in labels:
+        answer = answers[row["request_id"]]
+        if answer["finish_reason"] == "stop":
+            verdict = json.loads(answer["completion"])
+            assert set(verdict.get("harm_category", [])) <= set(HARM_CATEGORIES)
+            assert isinstance(verdict["is_safe"], bool)
+    assert any(answers[row["request_id"]]["finish_reason"] == "stop" for row in labels)
+    assert cost.asked == 14
+    assert cost.start_seconds > 0
+    assert cost.gpu_seconds == 0
+    blocks = storage.listing(found.uri.rsplit("/", 1)[0], ".parquet")
+    assert sorted(pq.read_metadata(block).num_rows for block in blocks)[-1] <= 4
+
+
+def write_adapter(folder: Path) -> None:
+    """A LoRA adapter whose weights are large enough to change every answer."""
+    shape = json.loads((Path(MODEL) / "config.json").read_text())
+    width, rank = shape["hidden_size"], 8
+    generator = torch.Generator().manual_seed(1)
+    weights = {}
+    for layer in range(shape["num_hidden_layers"]):
+        name = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        weights[f"{name}.lora_A.weight"] = torch.randn(rank, width, generator=generator)
+        weights[f"{name}.lora_B.weight"] = torch.randn(width, rank, generator=generator)
+    folder.mkdir()
+    save_file(weights, folder / "adapter_model.safetensors")
+    settings = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": ["q_proj"], "bias": "none"}
+    (folder / "adapter_config.json").write_text(json.dumps(settings | {"task_type": "CAUSAL_LM"}))
+
+
+def test_an_adapter_and_the_alpaca_template_reach_the_engine(tmp_path: Path, cluster: RunJob) -> None:
+    write_adapter(tmp_path / "adapter")
+    plain, adapted = engine(template="alpaca"), engine(template="alpaca", lora=str(tmp_path / "adapter"))
+    assert len({model_identity(model) for model in (engine(), plain, adapted)}) == 3
+    requests = [request(f"animal {n}", temperature=0.0) for n in range(4)]
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "adapted").mkdir()
+    _, without, _ = ask(plain, requests, tmp_path / "plain", cluster)
+    _, with_adapter, _ = ask(adapted, requests, tmp_path / "adapted", cluster)
+    assert {row["error"] for row in [*without.values(), *with_adapter.values()]} == {None}
+    assert all(without[name]["completion"] != with_adapter[name]["completion"] for name in without)
+    # Alpaca's frame is about 35 tokens long, the question about 6.
+    assert all(row["input_tokens"] > 30 for row in without.values())
