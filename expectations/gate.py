@@ -12,10 +12,10 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
@@ -42,6 +42,7 @@ from expectations import (
     verdicts,
 )
 from expectations.failing import failing_rows
+from expectations.verdict import RuleResult, Verdict
 from infra import storage
 from tasks import warehouse
 from tasks.candidate import ANNOTATIONS
@@ -70,26 +71,6 @@ SUITES: dict[str, tuple[str, ModuleType]] = {
 """Suites by name, with the table that each one calls its batch."""
 
 FILE_COLUMNS = pa.schema([("path", pa.string()), ("sha256", pa.string()), ("bytes", pa.int64()), ("rows", pa.int64())])
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """What became of one rule. `failing` counts rows, or is None where the rule has none; `said` is for people."""
-
-    suite: str
-    rule: str
-    severity: str
-    outcome: Literal["passed", "violated", "crashed"]
-    failing: int | None
-    said: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The gate's answer: whether to publish, and every rule's result."""
-
-    passed: bool
-    results: tuple[RuleResult, ...]
 
 
 def judge(uri: str, files: Sequence[Mapping[str, Any]]) -> Verdict:

@@ -12,8 +12,8 @@ from threading import Semaphore
 from botocore.exceptions import BotoCoreError
 
 from flows.reports import show_progress
-from infra import kuberay, lock, ray_cluster, ray_jobs, storage
-from tasks.config import Budget, Config, KubeRay, Local, Vllm
+from infra import lock, ray_cluster, ray_jobs, storage
+from tasks.config import Attach, Budget, Config, KubeRay, Local, Vllm
 from tasks.engines import gpus
 from tasks.errors import BudgetSpent, ModelError, StorageError
 from tasks.job import Job, Progress, RunJob, Tell, fill, read_line
@@ -69,21 +69,50 @@ def keep_to(budget: Budget, spent: Cost, name: str) -> None:
 
 def place(config: Config, job: Job, root: str, tell: Tell) -> None:
     """Run the job where the configuration says."""
-    if isinstance(config.cluster, Local):
-        ray_cluster.connect(config.cluster.cpus)
-        fill(job, tell)
-        return
-    handed_over = storage.join(root, "jobs", f"{job.id}.json")
-    storage.write_bytes(handed_over, job.model_dump_json().encode())
-    command = ["python", "-m", "tasks.job", handed_over]
-    name = f"safepairs-{job.id}"
+    match config.cluster:
+        case Local(cpus=cpus):
+            ray_cluster.connect(cpus)
+            fill(job, tell)
+        case Attach():
+            on_existing_cluster(config.cluster, job, hand_over(job, root), hear(tell))
+        case KubeRay():
+            on_kubernetes(config.cluster, job, hand_over(job, root), hear(tell))
+
+
+def hand_over(job: Job, root: str) -> list[str]:
+    """Put the job where its cluster finds it; the command that runs it there."""
+    address = storage.join(root, "jobs", f"{job.id}.json")
+    storage.write_bytes(address, job.model_dump_json().encode())
+    return ["python", "-m", "tasks.job", address]
+
+
+def on_existing_cluster(cluster: Attach, job: Job, command: list[str], say: Callable[[str], None]) -> None:
+    """Run the command through the Jobs API."""
     try:
-        if isinstance(config.cluster, KubeRay):
-            kuberay.run(manifest(config.cluster, job, name, command), hear(tell))
-        else:
-            ray_jobs.run(config.cluster.address, name, shlex.join(command), hear(tell))
-    except (ray_jobs.JobFailed, kuberay.RayJobError) as error:
-        raise ModelError(f"{job.name}: {error}; what is answered is kept, run again") from None
+        ray_jobs.run(cluster.address, job_name(job), shlex.join(command), say)
+    except ray_jobs.JobFailed as error:
+        raise stopped(job, error) from None
+
+
+def on_kubernetes(cluster: KubeRay, job: Job, command: list[str], say: Callable[[str], None]) -> None:
+    """Run the command as a RayJob."""
+    from infra import kuberay  # noqa: PLC0415 (its client takes a second to import)
+
+    try:
+        kuberay.run(manifest(cluster, job, command), say)
+    except kuberay.RayJobError as error:
+        raise stopped(job, error) from None
+
+
+def job_name(job: Job) -> str:
+    """The name under which a worker finds its job again."""
+    return f"safepairs-{job.id}"
+
+
+def stopped(job: Job, error: Exception) -> ModelError:
+    """What a user is told of a job that failed on its cluster: its last words."""
+    words = str(error).strip().splitlines()[-1]
+    return ModelError(f"{job.name}: {words}; what is answered is kept, run again")
 
 
 def hear(tell: Tell) -> Callable[[str], None]:
@@ -97,12 +126,14 @@ def hear(tell: Tell) -> Callable[[str], None]:
     return say
 
 
-def manifest(cluster: KubeRay, job: Job, name: str, command: list[str]) -> dict[str, object]:
+def manifest(cluster: KubeRay, job: Job, command: list[str]) -> dict[str, object]:
     """A RayJob with a worker for each replica and pipeline stage of the job's model, and the GPUs of one in each."""
+    from infra import kuberay  # noqa: PLC0415
+
     model = job.model
     workers = model.replicas * model.pipeline_parallel if isinstance(model, Vllm) else getattr(model, "replicas", 1)
     return kuberay.rayjob(
-        name,
+        job_name(job),
         namespace=cluster.namespace,
         image=cluster.image,
         entrypoint=command,

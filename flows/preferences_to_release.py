@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 from prefect import task
 
-from expectations.gate import judge
 from flows.reports import describe, report_gate, report_release
 from tasks.candidate import release_fingerprint, write_candidate
 from tasks.config import Config
@@ -19,6 +18,8 @@ def preferences_to_release(config: Config, stages: list[Stage], root: str) -> Re
     fingerprint = release_fingerprint(config, stages)
     release = unchanged(fingerprint, root)
     if release is None:
+        from expectations.gate import judge  # noqa: PLC0415 (seconds, which a run that changes nothing need not wait)
+
         candidate = write_candidate(config, stages, next_version(root, fingerprint), fingerprint, root)
         verdict = judge(candidate.uri, candidate.files)
         report_gate(candidate.version, verdict)

@@ -20,7 +20,7 @@ from prefect.artifacts import (
 from rich.console import Console
 from rich.table import Table
 
-from expectations.gate import Verdict
+from expectations.verdict import Verdict
 from infra import storage
 from tasks import warehouse
 from tasks.errors import SafePairsError

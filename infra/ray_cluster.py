@@ -34,6 +34,7 @@ def connect(cpus: int) -> None:
     # Its C++ core writes past Python logging, and warns at every start of an actor that has arguments.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray.init(
+        address="local",  # else Ray joins a cluster that somebody started on this machine
         num_cpus=cpus,
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,

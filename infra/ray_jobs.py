@@ -75,8 +75,10 @@ def tail(client: JobSubmissionClient, job: str) -> Iterator[str]:
     """What the client's asynchronous tail gives, for callers that are not."""
     texts = client.tail_job_logs(job)
     with asyncio.Runner() as runner:
-        while True:
-            try:
+        try:
+            while True:
                 yield runner.run(anext(texts))
-            except StopAsyncIteration:
-                return
+        except StopAsyncIteration:
+            return
+        finally:
+            runner.run(texts.aclose())

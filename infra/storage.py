@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import cache
 
 import fsspec
-import pyarrow.fs
 from botocore.exceptions import BotoCoreError, EndpointConnectionError
 from fsspec.core import url_to_fs
 
@@ -66,12 +65,6 @@ def probe(uri: str) -> None:
     hasty.retries = 1
     hasty.pipe_file(path, b"")
     hasty.rm_file(path)
-
-
-def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
-    """The same as `filesystem`, for readers that want Arrow's kind."""
-    fs, path = filesystem(uri)
-    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), path
 
 
 def read_bytes(uri: str) -> bytes:

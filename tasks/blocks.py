@@ -1,11 +1,14 @@
-"""Put answered blocks into the store.
+"""Cut wanted rows into blocks, and put answered blocks into the store.
 
-In: a block of answered rows (`tables.COMPLETIONS` or `tables.EMBEDDINGS`). Out: one Parquet file, there whole or not at
-all, and a row that says what it held. Grain: one file per block, named by the hash of its keys and their errors.
+In: a Parquet file of wanted rows; then a block of answered rows (`tables.COMPLETIONS` or `tables.EMBEDDINGS`). Out: where
+each block stands in the file, so that engines read their own rows; then one Parquet file, there whole or not at all, and a
+row that says what it held. Grain: one file per block, named by the hash of its keys and their errors.
 """
 
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +17,33 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.errors import StorageError
+
+
+def cut(uri: str, rows: int) -> list[pa.Table]:
+    """Where each block of at most so many rows stands in the Parquet file: one table of one row a block."""
+    with open_parquet(uri) as parquet:
+        sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.metadata.num_row_groups)]
+    return [
+        pa.table({"uri": [uri], "row_group": [group], "start": [start], "rows": [min(rows, size - start)]})
+        for group, size in enumerate(sizes)
+        for start in range(0, size, rows)
+    ]
+
+
+def read(place: pa.Table) -> pa.Table:
+    """The rows of one block."""
+    (block,) = place.to_pylist()
+    with open_parquet(block["uri"]) as parquet:
+        group: pa.Table = parquet.read_row_group(block["row_group"])
+    return group.slice(block["start"], block["rows"])
+
+
+@contextmanager
+def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file on disk or in a bucket."""
+    fs, path = storage.filesystem(uri)
+    with fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
+        yield parquet
 
 
 def commit(block: pa.Table, store: str) -> pa.Table:

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks import warehouse
-from tasks.card import write_card
 from tasks.config import Config
 from tasks.errors import StorageError
 from tasks.tables import INTEGER, REAL, TEXT, Ref, Stage, columns
@@ -67,6 +66,8 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
     Raises:
         StorageError: the folder cannot be written.
     """
+    from tasks.card import write_card  # noqa: PLC0415 (charts take a second to import, which unchanged data need not wait)
+
     tables = tables_of(stages)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
     try:

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from ray.exceptions import RayError
 
 from infra import ray_cluster, storage
+from tasks.blocks import cut
 from tasks.config import Model
 from tasks.engines import answering, gpus
 from tasks.errors import ModelError, SafePairsError, StorageError
@@ -78,13 +79,9 @@ def fill(job: Job, tell: Tell) -> None:
 
 def blocks(job: Job) -> Generator[dict[str, float]]:
     """Run the Ray Data job; yield rows and tokens of each block once it is in the store."""
-    # The block size must be set right after the read: Ray commits nothing before a block's last row.
-    files, path = storage.arrow_filesystem(job.pending.uri)
-    wanted = ray.data.read_parquet(path, filesystem=files, num_cpus=0.1).repartition(
-        target_num_rows_per_block=job.model.block_rows
-    )
+    places = ray.data.from_arrow(cut(job.pending.uri, job.model.block_rows))
     try:
-        yield from answering(job.model, job.store)(wanted).iter_rows()
+        yield from answering(job.model, job.store)(places).iter_rows()
     except RayError as error:
         cause = last_cause(error)
         said = str(cause).split(RAYS_ADVICE)[0].strip() or type(cause).__name__

@@ -99,7 +99,11 @@ def is_parquet(uri: str) -> bool:
     try:
         with fs.open(path, "rb") as file:
             pq.read_metadata(file)
-    except (pa.ArrowInvalid, *storage.FAULTS):
+    except pa.ArrowInvalid:
+        return False
+    except OSError as error:
+        if error.errno is not None:  # the storage's fault, not the file's: Arrow's own have no number
+            raise
         return False
     return True
 

@@ -1,6 +1,6 @@
 """The engines: what turns requests into completions, and answers into embeddings, on Ray Data.
 
-In: a Ray Dataset of `tables.REQUESTS` rows in blocks. Out: a Ray Dataset of what `blocks.commit` says, block for block.
+In: a Ray Dataset of where blocks of wanted rows stand (`blocks.cut`). Out: a Ray Dataset of what `blocks.commit` says.
 An engine is a function from one to the other, so that an engine with a processor of its own fits as an actor does.
 """
 
@@ -14,7 +14,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 
 from infra import storage
-from tasks.blocks import commit
+from tasks.blocks import commit, read
 from tasks.config import Model, OpenAI, Scripted, SentenceTransformers, Transformers, Vllm, WordCounts
 from tasks.errors import ModelError
 
@@ -24,7 +24,7 @@ RESTARTS = {"max_restarts": 5, "max_task_retries": 5}
 
 
 def answering(model: Model, store: str) -> Answer:
-    """The function that answers blocks of rows with `model` and commits them to `store`, on the connected cluster.
+    """The function that has blocks answered by `model` and commits them to `store`, on the connected cluster.
 
     Modules are imported here, since torch takes seconds and vLLM is not installed everywhere.
     """
@@ -64,17 +64,17 @@ class Committing:
         self.engine = engine(**arguments)
         self.store = store
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Answer and commit one block."""
-        return commit(self.engine(batch), self.store)
+    def __call__(self, place: pa.Table) -> pa.Table:
+        """Read, answer and commit one block."""
+        return commit(self.engine(read(place)), self.store)
 
 
 class CommittingConcurrently(Committing):
     """The same for an engine that answers several blocks at a time."""
 
-    async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Answer and commit one block; others are answered meanwhile."""
-        return commit(await self.engine(batch), self.store)
+    async def __call__(self, place: pa.Table) -> pa.Table:
+        """Read, answer and commit one block; others are answered meanwhile."""
+        return commit(await self.engine(read(place)), self.store)
 
 
 def actor(store: str, engine: type, replicas: int = 1, concurrent: int = 1, **arguments: object) -> Answer:
@@ -84,8 +84,6 @@ def actor(store: str, engine: type, replicas: int = 1, concurrent: int = 1, **ar
         fn_constructor_kwargs={"engine": engine, "store": store, **arguments},
         batch_size=None,
         batch_format="pyarrow",
-        # Less than one, so that reading goes on beside as many engines as there are CPUs.
-        num_cpus=0.5,
         ray_remote_args_fn=lambda: RESTARTS,
         compute=ActorPoolStrategy(
             size=replicas, max_concurrent_calls_per_actor=concurrent, max_tasks_in_flight_per_actor=concurrent + 1

@@ -1,6 +1,6 @@
 """Answer requests with vLLM through `ray.data.llm`, on GPUs or on CPUs.
 
-In: a Ray Dataset of `tables.REQUESTS` rows. Out: a Ray Dataset of `tables.COMPLETIONS` rows. Grain: one row per request.
+In: a Ray Dataset of where blocks of requests stand. Out: a Ray Dataset of what their commits say. Grain: one row per block.
 The engine starts once a replica and is fed several blocks at a time; a request that it refuses becomes an error row.
 """
 
@@ -12,7 +12,7 @@ from ray.data import Dataset
 from ray.data.llm import Processor, build_processor, vLLMEngineProcessorConfig
 
 from infra import storage
-from tasks.blocks import commit
+from tasks.blocks import commit, read
 from tasks.config import Vllm
 from tasks.engines import RESTARTS, Answer
 from tasks.tables import COMPLETIONS
@@ -36,9 +36,9 @@ def vllm_answering(engine: Vllm, store: str) -> Answer:
 
     limit_restarts(processor)
 
-    def answer(requests: Dataset) -> Dataset:
-        named = requests.map_batches(
-            name_adapter, fn_kwargs={"lora": engine.lora}, batch_size=None, batch_format="pyarrow", num_cpus=0
+    def answer(places: Dataset) -> Dataset:
+        named = places.map_batches(
+            read_requests, fn_kwargs={"lora": engine.lora}, batch_size=None, batch_format="pyarrow", num_cpus=0
         )
         return processor(named).map_batches(
             commit_answered, fn_kwargs={"store": store}, batch_size=None, batch_format="pyarrow", num_cpus=0.1
@@ -95,9 +95,9 @@ def engine_arguments(engine: Vllm) -> dict[str, Any]:
     return arguments
 
 
-def name_adapter(requests: pa.Table, lora: str | None) -> pa.Table:
+def read_requests(place: pa.Table, lora: str | None) -> pa.Table:
     """Requests under `key`, since `ray.data.llm` has a `request_id` of its own, with the adapter that answers them."""
-    named = requests.rename_columns({"request_id": "key"})
+    named = read(place).rename_columns({"request_id": "key"})
     return named if lora is None else named.append_column("model", pa.array([storage.resolve(lora)] * len(named)))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from expectations.gate import SUITES, Verdict, judge
+from expectations.gate import SUITES, judge
+from expectations.verdict import Verdict
 from tasks.candidate import Candidate, describe_files, write_candidate
 from tasks.config import load
 from tasks.release import Release

@@ -23,6 +23,7 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     return lines[0]
 
 
+MODEL = ROOT / ".models/smollm2-135m-instruct"
 CASES = {
     "unknown key": ('name = "tested"', 'name = "tested"\ncolour = 1', "colour: unknown key"),
     "impossible value": ("samples = 2", "samples = -2", "responders[0].samples"),
@@ -33,6 +34,18 @@ CASES = {
         '{ kind = "sentence-transformers", model = "no/where" }',
         "model folder no/where",
     ),
+    "missing key": (
+        'kind = "scripted"',
+        'kind = "openai", base_url = "http://127.0.0.1/v1", model = "m", key_variable = "ABSENT" }\n#',
+        "environment variable ABSENT",
+    ),
+    "missing vLLM": ('kind = "scripted"', f'kind = "vllm", model = "{MODEL}" }}\n#', "vLLM is not installed here"),
+    "hub model without revision": (
+        'kind = "scripted"',
+        'kind = "vllm", model = "meta/llama" }\n#',
+        "give a `revision`",
+    ),
+    "unknown cluster": ("[prompts]", '[cluster]\nkind = "slurm"\n\n[prompts]', "cluster: Input tag 'slurm'"),
     "missing prompts": ("prompts.jsonl", "absent.jsonl", "No such file"),
 }
 

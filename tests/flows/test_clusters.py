@@ -94,7 +94,7 @@ def test_as_many_jobs_run_at_once_as_the_cluster_is_set_to(
 def test_a_ray_job_on_kubernetes_is_sized_by_its_model() -> None:
     cluster = KubeRay(kind="kuberay", image="safepairs:1", cpus=8, memory="64Gi", secret="s3")  # noqa: S106 (a name)
     model = Vllm(kind="vllm", model="m", revision="1", replicas=3, tensor_parallel=2, pipeline_parallel=2)
-    made: Any = manifest(cluster, job("answers", model), "safepairs-1", ["python", "-m", "tasks.job", "s3://b/j.json"])
+    made: Any = manifest(cluster, job("answers", model), ["python", "-m", "tasks.job", "s3://b/j.json"])
     (workers,) = made["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     (container,) = workers["template"]["spec"]["containers"]
     assert workers["replicas"] == 6
