@@ -6,6 +6,7 @@ In: a judged candidate. Out: `<storage>/releases/<version>/` with `manifest.json
 
 import hashlib
 import json
+import logging
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from tasks.config import Config
 from tasks.engines import model_identity
 from tasks.errors import StorageError
 from tasks.tables import Stage
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def free(root: str, version: str, fingerprint: str) -> bool:
     claim = claim_address(root, version)
     if storage.exists(claim):
         return storage.read_bytes(claim).decode() == fingerprint
-    return not storage.exists(storage.join(root, "releases", version, "manifest.json"))
+    return not storage.exists(storage.join(root, "releases", version))
 
 
 def claim_address(root: str, version: str) -> str:
@@ -170,12 +173,18 @@ def catalog(root: str, latest: str) -> str:
     Files are named one by one, so that a reader of a bucket lists nothing.
     """
     releases = storage.join(root, "releases")
-    manifests = [storage.join(folder, "manifest.json") for folder in storage.folders(releases)]
-    files = {
-        manifest.rsplit("/", 2)[-2]: [file["path"] for file in read_manifest(manifest)["files"]]
-        for manifest in manifests
-        if storage.exists(manifest)
-    }
+    files: dict[str, list[str]] = {}
+    for folder in storage.folders(releases):
+        manifest = storage.join(folder, "manifest.json")
+        try:
+            listed = json.loads(storage.read_bytes(manifest))["files"]
+            files[folder.rsplit("/", 1)[-1]] = [file["path"] for file in listed]
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError):
+            logger.warning(
+                "%s is no whole manifest, its release is left out of the catalog; restore or delete it", manifest
+            )
     base = releases if "://" in root else "releases"
     lines = ["-- Views over the releases. Start DuckDB in the storage folder: duckdb -init releases/catalog.sql"]
     for schema, version in [*((f'"{version}"', version) for version in sorted(files)), ("main", latest)]:

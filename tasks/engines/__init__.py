@@ -19,7 +19,7 @@ from tasks.config import Model, OpenAI, Scripted, SentenceTransformers, Transfor
 from tasks.errors import ModelError
 
 Answer = Callable[[Dataset], Dataset]
-RESTARTS = {"max_restarts": 5, "max_task_retries": 5}
+RESTARTS = {"max_restarts": 5, "max_task_retries": -1}
 """How often Ray starts an engine that died again, and asks again for the blocks that it had, before the job fails."""
 
 

@@ -92,13 +92,6 @@ def fail(*_: object) -> str:
     raise ZeroDivisionError
 
 
-def test_a_version_that_another_run_claimed_is_left_to_it(root: str) -> None:
-    today = release.next_version(root, "mine")
-    storage.create(release.claim_address(root, today), b"theirs")
-    assert release.next_version(root, "mine") == f"{today}.1"
-    assert release.next_version(root, "theirs") == today
-
-
 def test_a_bucket_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     result = subprocess.run(
