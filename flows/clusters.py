@@ -13,7 +13,8 @@ from botocore.exceptions import BotoCoreError
 
 from flows.reports import show_progress
 from infra import lock, ray_cluster, ray_jobs, storage
-from tasks.config import Attach, Budget, Config, KubeRay, Local, Vllm
+from tasks import warehouse
+from tasks.config import Attach, Budget, Cluster, Config, KubeRay, Local, Vllm
 from tasks.engines import gpus
 from tasks.errors import BudgetSpent, ModelError, StorageError
 from tasks.job import Job, Progress, RunJob, Tell, fill, read_line
@@ -34,13 +35,16 @@ def alone(root: str) -> Iterator[None]:
         raise StorageError(f"storage {root}: {error}; mend it and run again") from None
 
 
-def job_runner(config: Config, root: str) -> RunJob:
-    """The function that runs one job of this run; `root` is the storage, where jobs are handed over.
+@contextmanager
+def job_runner(config: Config, root: str) -> Iterator[RunJob]:
+    """Give the function that runs one job of this run; `root` is the storage, where jobs are handed over.
 
-    It raises what `tasks.job.fill` raises, and BudgetSpent.
+    What ends the body early, a cancellation for one, stops the jobs that are still at work on other machines: they are
+    followed by threads, which hear of it only by that. The function raises what `tasks.job.fill` raises, and BudgetSpent.
     """
     slots = Semaphore(config.cluster.jobs)
     spent: dict[str, Cost] = {}
+    at_work: dict[str, Job] = {}
 
     def run(job: Job, tell: Tell) -> None:
         show = show_progress(job)
@@ -52,9 +56,18 @@ def job_runner(config: Config, root: str) -> RunJob:
             keep_to(config.budget, sum(spent.values(), Cost()), job.name)
 
         with slots:
-            place(config, job, root, told)
+            at_work[job.id] = job
+            try:
+                place(config.cluster, job, root, told)
+            finally:
+                del at_work[job.id]
 
-    return run
+    try:
+        yield run
+    except BaseException:
+        for job in list(at_work.values()):
+            stop(config.cluster, job)
+        raise
 
 
 def keep_to(budget: Budget, spent: Cost, name: str) -> None:
@@ -67,22 +80,34 @@ def keep_to(budget: Budget, spent: Cost, name: str) -> None:
         raise BudgetSpent(f"{hours:.2f} GPU hours held, max_gpu_hours is {budget.max_gpu_hours:g}: {kept}")
 
 
-def place(config: Config, job: Job, root: str, tell: Tell) -> None:
+def place(cluster: Cluster, job: Job, root: str, tell: Tell) -> None:
     """Run the job where the configuration says."""
-    match config.cluster:
+    match cluster:
         case Local(cpus=cpus):
             ray_cluster.connect(cpus)
             fill(job, tell)
         case Attach():
-            on_existing_cluster(config.cluster, job, hand_over(job, root), hear(tell))
+            on_existing_cluster(cluster, job, hand_over(job, root), hear(tell))
         case KubeRay():
-            on_kubernetes(config.cluster, job, hand_over(job, root), hear(tell))
+            on_kubernetes(cluster, job, hand_over(job, root), hear(tell))
+
+
+def stop(cluster: Cluster, job: Job) -> None:
+    """End a job on another machine; one on this machine ends with this process."""
+    match cluster:
+        case Attach(address=address):
+            ray_jobs.stop(address, job_name(job))
+        case KubeRay(namespace=namespace):
+            from infra import kuberay  # noqa: PLC0415
+
+            kuberay.delete(namespace, job_name(job))
 
 
 def hand_over(job: Job, root: str) -> list[str]:
     """Put the job where its cluster finds it; the command that runs it there."""
     address = storage.join(root, "jobs", f"{job.id}.json")
-    storage.write_bytes(address, job.model_dump_json().encode())
+    with warehouse.writing(address):
+        storage.write_bytes(address, job.model_dump_json().encode())
     return ["python", "-m", "tasks.job", address]
 
 

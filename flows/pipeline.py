@@ -41,9 +41,7 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
     root = stores.resolve(settings.storage)
     folder = stores.join(root, "tables")
 
-    run = job_runner(settings, root)
-
-    with alone(root), ray_cluster():
+    with alone(root), ray_cluster(), job_runner(settings, root) as run:
         prompted = sources_to_prompts(settings, folder)
         answered = prompts_to_responses(settings, prompted.tables["prompts"], folder, run)
         labelled = responses_to_labels(settings, answered.tables["responses"], folder, run)

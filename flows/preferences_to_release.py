@@ -5,6 +5,7 @@ from dataclasses import asdict
 from prefect import task
 
 from flows.reports import describe, report_gate, report_release
+from tasks import warehouse
 from tasks.candidate import release_fingerprint, write_candidate
 from tasks.config import Config
 from tasks.errors import GateRefused
@@ -21,7 +22,8 @@ def preferences_to_release(config: Config, stages: list[Stage], root: str) -> Re
         from expectations.gate import judge  # noqa: PLC0415 (seconds, which a run that changes nothing need not wait)
 
         candidate = write_candidate(config, stages, next_version(root, fingerprint), fingerprint, root)
-        verdict = judge(candidate.uri, candidate.files)
+        with warehouse.writing(candidate.uri):
+            verdict = judge(candidate.uri, candidate.files)
         report_gate(candidate.version, verdict)
         if not verdict.passed:
             raise GateRefused(

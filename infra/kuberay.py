@@ -118,7 +118,7 @@ def run(manifest: Json, say: Callable[[str], None]) -> None:
     """
     api, name, namespace = connect(), manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     jobs = client.CustomObjectsApi(api)
-    job = {"group": "ray.io", "version": "v1", "plural": "rayjobs", "namespace": namespace, "name": name}
+    job = address(namespace, name)
     try:
         try:
             create(jobs, job, manifest)
@@ -127,6 +127,17 @@ def run(manifest: Json, say: Callable[[str], None]) -> None:
             insist(partial(jobs.delete_namespaced_custom_object, **job), otherwise=NOT_FOUND)
     except ApiException as error:
         raise JobRefused(f"the Kubernetes API server refuses RayJob {namespace}/{name}: {one_line(error)}") from error
+
+
+def delete(namespace: str, name: str) -> None:
+    """Delete the job of this name, if it is there; who follows it hears that it is lost."""
+    jobs = client.CustomObjectsApi(connect())
+    insist(partial(jobs.delete_namespaced_custom_object, **address(namespace, name)), otherwise=NOT_FOUND)
+
+
+def address(namespace: str, name: str) -> Json:
+    """Where the API server keeps a job."""
+    return {"group": "ray.io", "version": "v1", "plural": "rayjobs", "namespace": namespace, "name": name}
 
 
 def connect() -> client.ApiClient:

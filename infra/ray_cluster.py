@@ -8,11 +8,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import ray
 from ray.data import DataContext
 
 OBJECT_STORE_BYTES = 512 * 2**20
+CONNECTING = Lock()
+"""Several jobs of one process may come for the cluster at once."""
 
 
 @contextmanager
@@ -28,13 +31,18 @@ def ray_cluster() -> Iterator[None]:
 
 def connect(cpus: int) -> None:
     """Start a local Ray cluster of `cpus` CPUs and connect to it, unless this process is connected already."""
-    if ray.is_initialized():
-        return
+    with CONNECTING:
+        if not ray.is_initialized():
+            start(cpus)
+
+
+def start(cpus: int) -> None:
+    """Start a local cluster, quietly."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Its C++ core writes past Python logging, and warns at every start of an actor that has arguments.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray.init(
-        address="local",  # else Ray joins a cluster that somebody started on this machine
+        address="local",
         num_cpus=cpus,
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,

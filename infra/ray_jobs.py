@@ -7,6 +7,7 @@ A caller that lost its connection, or was killed, finds the same job again under
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
@@ -38,19 +39,38 @@ def run(address: str, name: str, command: str, say: Callable[[str], None]) -> No
     except JobFailed:
         raise
     except BaseException:
-        client.stop_job(job)
+        stop(address, name)
         raise
     status = client.get_job_status(job)
     if status != JobStatus.SUCCEEDED:
         raise JobFailed(client.get_job_info(job).message or f"the job ended as {status}")
 
 
+def stop(address: str, name: str) -> None:
+    """Stop what is at work under `name`, and wait until it is; where the cluster does not answer there is nothing to do."""
+    with suppress(OSError, RuntimeError):
+        client = JobSubmissionClient(address)
+        for job, status in jobs_of(client, name).items():
+            if not status.is_terminal():
+                client.stop_job(job)
+                for _ in range(MOST_TRIES):
+                    if client.get_job_status(job).is_terminal():
+                        break
+                    time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def jobs_of(client: JobSubmissionClient, name: str) -> dict[str, JobStatus]:
+    """All jobs that were ever submitted under `name`, and how they stand."""
+    jobs = ((str(job.submission_id or ""), job.status) for job in client.list_jobs())
+    return {job: status for job, status in jobs if job.startswith(name)}
+
+
 def find_or_submit(client: JobSubmissionClient, name: str, command: str) -> str:
     """The id of the job that is at work under `name`, or of a new one."""
-    tried = {job.submission_id: job.status for job in client.list_jobs() if (job.submission_id or "").startswith(name)}
+    tried = jobs_of(client, name)
     for job, status in tried.items():
         if not status.is_terminal():
-            return str(job)
+            return job
     submitted: str = client.submit_job(entrypoint=command, submission_id=f"{name}-{len(tried)}")
     return submitted
 

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks import warehouse
-from tasks.errors import StorageError
 
 
 def cut(uri: str, rows: int) -> list[pa.Table]:
@@ -40,10 +39,13 @@ def read(place: pa.Table) -> pa.Table:
 
 @contextmanager
 def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file on disk or in a bucket."""
+    """A Parquet file on disk or in a bucket; what many requests have in common stays a dictionary."""
     fs, path = storage.filesystem(uri)
-    with fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
-        yield parquet
+    with fs.open(path, "rb") as file:
+        metadata = pq.read_metadata(file)
+        shared = [name for name in ("system", "json_schema") if name in metadata.schema.names]
+        with pq.ParquetFile(file, metadata=metadata, read_dictionary=shared) as parquet:
+            yield parquet
 
 
 def commit(block: pa.Table, store: str) -> pa.Table:
@@ -64,9 +66,5 @@ def put(block: pa.Table, uri: str) -> None:
     """Write one Parquet file in one step; raises StorageError."""
     sink = io.BytesIO()
     pq.write_table(block, sink, compression="zstd")
-    try:
+    with warehouse.writing(uri):
         storage.write_bytes(uri, sink.getvalue())
-    except storage.FAULTS as error:
-        raise StorageError(
-            f"{uri}: cannot be written: {warehouse.reason(error)}; mend the storage and run again"
-        ) from None

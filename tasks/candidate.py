@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.config import Config
-from tasks.errors import StorageError
 from tasks.tables import INTEGER, REAL, TEXT, Ref, Stage, columns
 
 SPLITS = ("train", "test")
@@ -70,7 +69,7 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
 
     tables = tables_of(stages)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
-    try:
+    with warehouse.writing(uri):
         storage.remove(uri)
         for path, sql, parameters in datasets(config):
             with warehouse.connect(tables) as connection:
@@ -80,10 +79,6 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
             with warehouse.connect(tables) as connection:
                 warehouse.write(connection, f"FROM {name}", storage.join(uri, path), {})
         write_card(config, version, tables, uri)
-    except storage.FAULTS as error:
-        raise StorageError(
-            f"{uri}: cannot be written: {warehouse.reason(error)}; mend the storage and run again"
-        ) from None
     return Candidate(version, uri, tuple(describe_files(uri)), fingerprint)
 
 

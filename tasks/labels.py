@@ -22,7 +22,7 @@ def label_responses(config: Config, responses: Ref, folder: str, run: RunJob) ->
     """
     subjects = warehouse.build(SUBJECTS, folder, "label_subjects", {"responses": responses}, message=ANSWER_MESSAGE)
     votes, cost = judge_subjects(config, "labels", subjects, folder, run)
-    verdicts = warehouse.build(VERDICTS, folder, "all_verdicts", {"verdicts": votes})
+    verdicts = warehouse.build(VERDICTS, folder, "all_verdicts", {"verdicts": votes or VERDICTS.schema.empty_table()})
     looked_at = warehouse.build(
         screened(LABELS), folder, "screened_labels", {"responses": responses, "verdicts": verdicts}
     )

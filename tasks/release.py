@@ -109,6 +109,7 @@ def publish(
             content = json.dumps(describe_release(config, candidate, verdict, stages, root), indent=2).encode()
             storage.write_bytes(storage.join(candidate.uri, "manifest.json"), content)
             storage.move_folder(candidate.uri, address, last="manifest.json")
+        read_manifest(manifest)  # a run that was killed left it: half of one is never pointed to
         storage.write_bytes(storage.join(root, "releases", "catalog.sql"), catalog(root, candidate.version).encode())
         sha256 = hashlib.sha256(storage.read_bytes(manifest)).hexdigest()
         pointer = {"version": candidate.version, "manifest_sha256": sha256}

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks import warehouse
-from tasks.errors import SourceError, StorageError
+from tasks.errors import SourceError
 from tasks.tables import SOURCES, Ref
 
 Row = dict[str, Any]
@@ -42,12 +42,8 @@ def read_sources(source: str, folder: str) -> Ref:
             fingerprint.update(json.dumps(batch).encode())
             writer.write_table(pa.Table.from_pylist(batch, schema=SOURCES.schema))
     uri = storage.join(folder, SOURCES.name, f"{fingerprint.hexdigest()[:32]}.parquet")
-    try:
+    with warehouse.writing(uri):
         storage.write_bytes(uri, sink.getvalue())
-    except storage.FAULTS as error:
-        raise StorageError(
-            f"{uri}: cannot be written: {warehouse.reason(error)}; mend the storage and run again"
-        ) from None
     return warehouse.existing(SOURCES, uri, fingerprint.hexdigest()[:32])
 
 

@@ -83,8 +83,13 @@ def unanswered(work: Work, wanted: Ref, folder: str, uri: str) -> Ref:
         blocks = compact(blocks, uri)
     names = [block.rsplit("/", 1)[-1] for block in blocks]
     stored = Ref(storage.join(uri, "*.parquet"), len(names), warehouse.digest(names))
+    tables = {"wanted": wanted, "stored": stored}
     try:
-        return warehouse.build(work.wanted, folder, work.missing, {"wanted": wanted, "stored": stored})
+        # Most often all or nothing is missing, and neither needs a copy of the wanted rows.
+        missing = warehouse.count(work.missing, tables)
+        if missing in (0, wanted.rows):
+            return replace(wanted, rows=missing)
+        return warehouse.build(work.wanted, folder, work.missing, tables)
     except duckdb.Error:
         if not set_broken_aside(blocks):
             raise
@@ -125,7 +130,9 @@ def follow(job: Job, run: RunJob) -> Cost:
     logger.info("%s: 0 of %d", job.name, job.pending.rows)
     run(job, tell)
     if latest.rows:
-        storage.write_bytes(history(job.store, job.name), json.dumps(asdict(latest)).encode())
+        told = history(job.store, job.name)
+        with warehouse.writing(told):
+            storage.write_bytes(told, json.dumps(asdict(latest)).encode())
     waited = time.monotonic() - started - latest.cost.start_seconds - latest.cost.seconds
     return replace(latest.cost, queue_seconds=max(waited, 0.0))
 

@@ -7,7 +7,8 @@ This is the only module that opens DuckDB for the pipeline.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,17 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, uri: str, parameter
         StorageError: the disk is full or the folder cannot be written.
     """
     copy = f"COPY (\n{query.rstrip().rstrip(';')}\n) TO $uri (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, USE_TMP_FILE true)"
-    try:
+    with writing(uri):
         storage.make_folder(uri.rsplit("/", 1)[0])
         use_remote_files(connection, [uri])
         connection.execute(copy, dict(parameters) | {"uri": uri})
+
+
+@contextmanager
+def writing(uri: str) -> Iterator[None]:
+    """Turn what goes wrong with a disk or a bucket while `uri` is written into StorageError."""
+    try:
+        yield
     except (duckdb.IOException, *storage.FAULTS) as error:
         raise StorageError(f"{uri}: cannot be written: {reason(error)}; mend the storage and run again") from None
 
@@ -119,6 +127,13 @@ def rows(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], **param
         result = connection.execute((SQL / f"{sql}.sql").read_text(), parameters)
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def count(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table]) -> int:
+    """How many rows `tasks/sql/<sql>.sql` selects; only the columns that decide it are read."""
+    with connect(inputs) as connection:
+        counted = connection.sql((SQL / f"{sql}.sql").read_text()).count("*").fetchone()
+    return int(counted[0]) if counted else 0
 
 
 def identities(inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table]) -> list[object]:

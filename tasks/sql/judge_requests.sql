@@ -4,7 +4,10 @@ WITH subjects AS (
 ),
 
 rubrics AS (
-    SELECT * FROM rubrics
+    SELECT
+        *,
+        frame_id(system, json_schema) AS frame_id
+    FROM rubrics
 ),
 
 settled AS (
@@ -23,11 +26,8 @@ asked AS (
         subjects.question,
         subjects.flipped,
         subjects.user,
-        rubrics.system,
-        rubrics.json_schema,
         votes.sample
     FROM subjects
-    INNER JOIN rubrics USING (question)
     CROSS JOIN range($votes) AS votes (sample)
 ),
 
@@ -39,21 +39,27 @@ unsettled AS (
         ) AS seed
     FROM asked
     ANTI JOIN settled USING (subject_id, question, flipped, sample)
+),
+
+-- Sorted before the rubrics come in: what is the same in each row and pages long need not be moved.
+sorted AS (
+    SELECT * FROM unsettled
+    ORDER BY question, length(user), subject_id, flipped, sample
 )
 
 SELECT
-    request_id($model, system, user, $temperature, $top_p, $max_tokens, seed, json_schema) AS request_id,
-    subject_id,
-    question,
-    sample,
+    request_id($model, rubrics.frame_id, sorted.user, $temperature, $top_p, $max_tokens, sorted.seed) AS request_id,
+    sorted.subject_id,
+    sorted.question,
+    sorted.sample,
     CAST($attempt AS BIGINT) AS attempt,
-    flipped,
-    system,
-    user,
+    sorted.flipped,
+    rubrics.system,
+    sorted.user,
     CAST($temperature AS DOUBLE) AS temperature,
     CAST($top_p AS DOUBLE) AS top_p,
     CAST($max_tokens AS BIGINT) AS max_tokens,
-    CAST(seed AS BIGINT) AS seed,
-    json_schema
-FROM unsettled
-ORDER BY question, length(user), subject_id, flipped, sample
+    CAST(sorted.seed AS BIGINT) AS seed,
+    rubrics.json_schema
+FROM sorted
+INNER JOIN rubrics USING (question)

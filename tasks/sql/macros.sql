@@ -2,7 +2,7 @@
 
 -- Unicode in NFC, plain line ends and blanks, no invisible characters, no blanks at line ends or doubled inside a line,
 -- at most one empty line. Indentation stays.
-CREATE OR REPLACE MACRO normalise_text(raw) AS
+CREATE OR REPLACE MACRO normalise_any_text(raw) AS
 trim(
     regexp_replace(
         regexp_replace(
@@ -21,6 +21,14 @@ trim(
         '\n{3,}', chr(10) || chr(10), 'g'
     ),
     ' ' || chr(9) || chr(10)
+);
+
+-- The same, ten times as fast for text that needs no more than a trim.
+CREATE OR REPLACE MACRO normalise_text(raw) AS
+if(
+    regexp_matches(raw, '[^\x20-\x7E\n]|  | \n|\n\n\n'),
+    normalise_any_text(raw),
+    trim(raw, ' ' || chr(10))
 );
 
 -- The words of a text, lower case, without accents and punctuation.
@@ -54,13 +62,23 @@ CREATE OR REPLACE MACRO harm_category(names) AS {
     'Animal Abuse': list_contains(names, 'Animal Abuse')
 };
 
--- What identifies a request: everything that the engine's answer depends on.
-CREATE OR REPLACE MACRO request_id(model, system, prompt, temperature, top_p, max_tokens, seed, json_schema) AS
+-- What all requests of one kind have in common, hashed once and not for each of them: it can be pages long.
+CREATE OR REPLACE MACRO frame_id(system, json_schema) AS
 sha256(
     CAST(
         to_json({
-            'model': model, 'template': 'chat', 'system': system, 'user': prompt, 'temperature': temperature,
-            'top_p': top_p, 'max_tokens': max_tokens, 'seed': seed, 'json_schema': json_schema
+            'template': 'chat', 'system': system, 'json_schema': json_schema
+        }) AS varchar
+    )
+);
+
+-- What identifies a request: everything that the engine's answer depends on.
+CREATE OR REPLACE MACRO request_id(model, frame_id, prompt, temperature, top_p, max_tokens, seed) AS
+sha256(
+    CAST(
+        to_json({
+            'model': model, 'frame': frame_id, 'user': prompt, 'temperature': temperature,
+            'top_p': top_p, 'max_tokens': max_tokens, 'seed': seed
         }) AS varchar
     )
 );

@@ -16,7 +16,7 @@ samples AS (
 )
 
 SELECT
-    request_id($model, system, prompt, temperature, $top_p, $max_tokens, seed, NULL) AS request_id,
+    request_id($model, frame_id($system, NULL), prompt, temperature, $top_p, $max_tokens, seed) AS request_id,
     subject_id,
     'response' AS question,
     sample,

@@ -28,21 +28,28 @@ answered AS (
     LEFT JOIN completions USING (request_id)
 ),
 
+-- Layout is what tells no answers apart; a hash of what is left is quicker to compare.
+compared AS (
+    SELECT
+        *,
+        md5(lower(if(regexp_matches(response, '\n|  '), regexp_replace(response, '\s+', ' ', 'g'), response))) AS without_layout
+    FROM answered
+),
+
 measured AS (
     SELECT
         *,
         sha256(prompt || response) AS response_id,
         words(response) AS found_words,
         length(regexp_replace(response, '[^\p{L}\p{M}\p{N}\s]+', '', 'g')) / greatest(length(response), 1) AS readable,
-        first_value(sample) OVER (PARTITION BY prompt_id, regexp_replace(lower(response), '\s+', ' ', 'g') ORDER BY sample) AS first_sample
-    FROM answered
+        first_value(sample) OVER (PARTITION BY prompt_id, without_layout ORDER BY sample) AS first_sample
+    FROM compared
 ),
 
 judged AS (
     SELECT
         *,
-        length(array_to_string(found_words, ' ')) AS word_chars,
-        len(list_distinct(found_words)) / greatest(len(found_words), 1) AS distinct_share
+        len(found_words) >= 30 AND list_unique(found_words) / len(found_words) < 0.25 AS repeats_itself
     FROM measured
 )
 
@@ -65,15 +72,15 @@ SELECT
         WHEN NOT is_answered THEN 'not answered'
         WHEN error IS NOT NULL THEN 'engine error'
         WHEN response = '' THEN 'blank'
-        WHEN contains(response, chr(65533)) OR contains(response, chr(0)) OR readable < 0.6 OR word_chars = 0 THEN 'garbled'
-        WHEN len(found_words) >= 30 AND distinct_share < 0.25 THEN 'repeats itself'
+        WHEN contains(response, chr(65533)) OR contains(response, chr(0)) OR readable < 0.6 OR len(found_words) = 0 THEN 'garbled'
+        WHEN repeats_itself THEN 'repeats itself'
         WHEN sample > first_sample THEN 'duplicate'
     END AS reason,
     CASE
         WHEN error IS NOT NULL THEN error
         WHEN response = '' THEN NULL
         WHEN readable < 0.6 THEN round(100 * readable) || '% letters, digits and blanks'
-        WHEN len(found_words) >= 30 AND distinct_share < 0.25 THEN round(100 * distinct_share) || '% distinct words'
+        WHEN repeats_itself THEN round(100 * list_unique(found_words) / len(found_words)) || '% distinct words'
         WHEN sample > first_sample THEN 'same as sample ' || first_sample
     END AS evidence
 FROM judged

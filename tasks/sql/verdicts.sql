@@ -68,4 +68,3 @@ SELECT
     completion AS raw,
     problem
 FROM checked
-ORDER BY subject_id, question, flipped, vote

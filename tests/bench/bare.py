@@ -59,7 +59,7 @@ def main(path: str, folder: str) -> None:
     """Generate, label, pair, write."""
     config = load(path)
     with ray_cluster.ray_cluster():
-        ray_cluster.connect(2)
+        ray_cluster.connect(4)
         started = time.monotonic()
         prompts = ray.data.read_parquet(config.prompts.source).repartition(target_num_rows_per_block=2048)
         answers = prompts.map_batches(generate, batch_format="pyarrow", batch_size=None)

@@ -36,6 +36,11 @@ source = "{prompts}"
 [diversity]
 embedder = {{ kind = "word-counts", block_rows = {block_rows} }}
 
+[cluster]
+kind = "local"
+cpus = 4
+jobs = 3
+
 [[judges]]
 name = "judge"
 engine = {{ kind = "scripted", replicas = 2, block_rows = {block_rows} }}
@@ -44,7 +49,7 @@ attempts = 1
 RESPONDER = """
 [[responders]]
 name = "scripted-{number}"
-engine = {{ kind = "scripted", replicas = 2, block_rows = {block_rows} }}
+engine = {{ kind = "scripted", block_rows = {block_rows} }}
 samples = 1
 """
 

@@ -6,6 +6,7 @@ Run as `python -m tests.bench.stages CONFIG FOLDER`; prints its seconds, without
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from infra import ray_cluster
 from tasks import warehouse
@@ -22,10 +23,12 @@ def main(path: str, folder: str) -> None:
     """Run the four stages."""
     config = load(path)
     with ray_cluster.ray_cluster():
-        ray_cluster.connect(2)
+        ray_cluster.connect(4)
         started = time.monotonic()
         prompts = build_prompts(config, folder).tables["prompts"]
-        answered = [answer_prompts(config, responder, prompts, folder, fill)[0] for responder in config.responders]
+        with ThreadPoolExecutor(config.cluster.jobs) as at_once:
+            answers = [at_once.submit(answer_prompts, config, one, prompts, folder, fill) for one in config.responders]
+            answered = [answer.result()[0] for answer in answers]
         responses = warehouse.build(RESPONSES, folder, "responses", {"screened": answered})
         labels = label_responses(config, responses, folder, fill).tables["labels"]
         pairs = pair_responses(responses, labels, folder).tables["pairs"]

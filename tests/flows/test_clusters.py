@@ -8,7 +8,7 @@ from flows import clusters
 from flows.clusters import alone, job_runner, manifest
 from flows.pipeline import main, pipeline
 from tasks import config as configs
-from tasks.config import Config, KubeRay, Vllm
+from tasks.config import Cluster, KubeRay, Vllm
 from tasks.errors import BudgetSpent, ModelError, StorageError
 from tasks.job import Job, Progress, RunJob, Tell
 from tasks.plan import plan
@@ -71,7 +71,7 @@ def test_as_many_jobs_run_at_once_as_the_cluster_is_set_to(
     together = threading.Barrier(at_once)
     lock, running, most = threading.Lock(), 0, 0
 
-    def place(config: Config, job: Job, root: str, tell: Tell) -> None:
+    def place(cluster: Cluster, job: Job, root: str, tell: Tell) -> None:
         nonlocal running, most
         with lock:
             running += 1
@@ -82,12 +82,12 @@ def test_as_many_jobs_run_at_once_as_the_cluster_is_set_to(
         tell(Progress(1, Cost()))
 
     monkeypatch.setattr(clusters, "place", place)
-    run = job_runner(config, str(tmp_path))
-    threads = [threading.Thread(target=run, args=(job(f"job {n}"), lambda _: None)) for n in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with job_runner(config, str(tmp_path)) as run:
+        threads = [threading.Thread(target=run, args=(job(f"job {n}"), lambda _: None)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert most == at_once
 
 

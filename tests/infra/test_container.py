@@ -35,7 +35,7 @@ def test_the_image_runs_as_an_ordinary_user_and_holds_no_secret() -> None:
 
 def test_the_image_has_what_kuberay_calls() -> None:
     assert re.search(r"apt-get install .*\bwget\b", DOCKERFILE)
-    assert "ray[default]" in DOCKERFILE
+    assert "ray[data,default]" in (ROOT / "pyproject.toml").read_text()
 
 
 def test_every_published_port_is_of_this_machine_only() -> None:

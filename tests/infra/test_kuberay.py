@@ -312,3 +312,10 @@ def test_without_a_cluster_nothing_is_tried(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(kuberay.JobRefused, match="no Kubernetes cluster"):
         kuberay.run(manifest(), print)
+
+
+def test_a_job_can_be_deleted_from_beside_the_one_who_follows_it(server: KubernetesServer) -> None:
+    with pytest.raises(kuberay.JobLost):
+        kuberay.run(manifest(), Said(lambda: kuberay.delete(NAMESPACE, NAME)))
+    assert server.jobs == {}
+    kuberay.delete(NAMESPACE, NAME)
