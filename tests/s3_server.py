@@ -27,9 +27,9 @@ def free(port: int) -> bool:
     return True
 
 
-def choose_ports() -> list[int]:
-    """A free port for each listener, counted from a place that differs between test runs."""
-    return list(islice((port for port in count(20_000 + os.getpid() % 2_000 * 10) if free(port)), len(PORTS)))
+def choose_ports(number: int = len(PORTS)) -> list[int]:
+    """So many free ports, one for each listener, counted from a place that differs between test runs."""
+    return list(islice((port for port in count(20_000 + os.getpid() % 2_000 * 10) if free(port)), number))
 
 
 def environment(port: int) -> dict[str, str]:
@@ -41,19 +41,25 @@ def environment(port: int) -> dict[str, str]:
     }
 
 
-@contextmanager
-def s3_server(folder: Path, ports: list[int]) -> Iterator[None]:
-    """Serve buckets from `folder` until the body ends."""
+def command(folder: Path, ports: list[int]) -> list[str]:
+    """What starts the server, with buckets in `folder`; its settings are written there."""
     folder.mkdir(exist_ok=True)
     credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
     identity = {"name": "tests", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List"]}
     settings = folder / "s3.json"
     settings.write_text(json.dumps({"identities": [identity]}))
-    weed = Path(sys.executable).with_name("weed")
+    weed = str(Path(sys.executable).with_name("weed"))
     options = [f"-{name}={port}" for name, port in zip(PORTS, ports, strict=True)]
-    address = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={settings}", "-master.volumeSizeLimitMB=64"]
+    bound = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64"]
+    return [weed, "server", f"-dir={folder}", "-s3", f"-s3.config={settings}", *bound, *options]
+
+
+@contextmanager
+def s3_server(folder: Path, ports: list[int]) -> Iterator[None]:
+    """Serve buckets from `folder` until the body ends."""
+    starting = command(folder, ports)
     with (folder / "log").open("w") as log:
-        server = subprocess.Popen([weed, "server", f"-dir={folder}", *address, *options], stdout=log, stderr=log)
+        server = subprocess.Popen(starting, stdout=log, stderr=log)
         try:
             wait(server, f"http://127.0.0.1:{ports[0]}/healthz", folder / "log")
             yield

@@ -1,17 +1,14 @@
-import os
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.conftest import ROOT, asked, write_config
 from tests.flows.test_kill import BLOCK_ROWS, committed
-from tests.flows.test_serve import ask, free_port, read_until
+from tests.flows.test_serve import ask, read_until, served
 
 OUTPUT = ROOT / "tests/output"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -28,29 +25,6 @@ def write_faulty_config(folder: Path, fault: Path) -> Path:
     faulty = second.replace(" }", f', seconds_per_row = 0.2, fault = "{fault}" }}', 1)
     config.write_text(f'{head}name = "scripted-b"{faulty}')
     return config
-
-
-@contextmanager
-def served(folder: Path, config: Path) -> Iterator[tuple[str, IO[str]]]:
-    """A server of Prefect with the deployment: its address, and what it prints."""
-    port = free_port()
-    values = {"PORT": port, "CONFIG": config, "STORAGE": folder / "storage", "PREFECT_HOME": folder}
-    server = subprocess.Popen(
-        ["make", "serve", *(f"{name}={value}" for name, value in values.items())],
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "200", "PREFECT_RUNNER_POLL_FREQUENCY": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert server.stdout is not None
-    try:
-        read_until(server.stdout, "safepairs/nightly")
-        yield f"http://127.0.0.1:{port}", server.stdout
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
 
 
 @contextmanager

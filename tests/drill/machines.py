@@ -6,7 +6,6 @@ All of it listens on 127.0.0.1 alone, and is ended by what was started: a proces
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,22 +15,20 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import psutil
 import s3fs
 from ray.job_submission import JobDetails, JobSubmissionClient
 
+from tests import s3_server
+from tests.s3_server import choose_ports
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 WORKERS = 2
 ENGINE = "ray::MapWorker"
-KEY, SECRET, BUCKET = "drill", "drill-secret", "drill"
-S3_CONFIG = (
-    f'{{"identities": [{{"name": "drill", "credentials": [{{"accessKey": "{KEY}", "secretKey": "{SECRET}"}}], '
-    '"actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}'
-)
+BUCKET = "drill"
 
 
 class Late(Exception):
@@ -48,21 +45,6 @@ def until(predicate: Callable[[], object], seconds: float = 120, what: str = "")
 
 
 PORTS = iter(range(20_000 + os.getpid() % 1000 * 10, 50_000))
-
-
-def free_ports(number: int) -> list[int]:
-    """So many ports that were not given before and are free with 10,000 added too: weed listens there for gRPC."""
-    return list(islice((port for port in PORTS if is_free(port) and is_free(port + 10_000)), number))
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens on `port`."""
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def answers(url: str) -> bool:
@@ -127,7 +109,7 @@ class Ray:
     def start_node(self, *options: str) -> subprocess.Popen[bytes]:
         """One node."""
         fixed = ["--block", "--node-ip-address=127.0.0.1", "--object-store-memory=150000000", "--disable-usage-stats"]
-        fixed += [f"--dashboard-agent-listen-port={free_ports(1)[0]}"]
+        fixed += [f"--dashboard-agent-listen-port={choose_ports(1)[0]}"]
         return spawn([str(BIN / "ray"), "start", *fixed, *options], self.environment, self.folder / "nodes.log")
 
     def alive(self) -> int:
@@ -227,15 +209,7 @@ class S3:
         """Start the server on what it stored before, and wait until it takes a file."""
         if self.process and self.process.poll() is None:
             return
-        data = self.folder / "s3"
-        data.mkdir(exist_ok=True)
-        config = self.folder / "s3.json"
-        config.write_text(S3_CONFIG)
-        parts = ("s3", "master", "volume", "filer", "s3.port.iceberg", "s3.port.lance")
-        names = [part if "port" in part else f"{part}.port" for part in parts]
-        ports = [f"-{name}={port}" for name, port in zip(names, self.ports, strict=True)]
-        bound = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64"]
-        command = [str(BIN / "weed"), "server", f"-dir={data}", "-s3", f"-s3.config={config}", *bound, *ports]
+        command = s3_server.command(self.folder / "s3", self.ports)
         self.process = spawn(command, self.environment, self.folder / "s3.log")
         until(self.takes_a_file, 60, "the S3 server takes a file")
 
@@ -253,7 +227,11 @@ class S3:
     def files(self) -> s3fs.S3FileSystem:
         """A client that remembers nothing."""
         return s3fs.S3FileSystem(
-            key=KEY, secret=SECRET, endpoint_url=self.endpoint, use_listings_cache=False, skip_instance_cache=True
+            key=s3_server.ACCESS_KEY,
+            secret=s3_server.SECRET_KEY,
+            endpoint_url=self.endpoint,
+            use_listings_cache=False,
+            skip_instance_cache=True,
         )
 
     def stop(self) -> None:
@@ -275,7 +253,7 @@ class Machines:
     @classmethod
     def at(cls, folder: Path) -> "Machines":
         """Not started yet; all that they write is below `folder`."""
-        gcs, dashboard, prefect_port, *s3_ports = free_ports(9)
+        gcs, dashboard, prefect_port, *s3_ports = choose_ports(9)
         environment = os.environ | {
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -285,9 +263,7 @@ class Machines:
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_LOGGING_LEVEL": "WARNING",
             "GX_ANALYTICS_ENABLED": "false",
-            "AWS_ACCESS_KEY_ID": KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_ports[0]}",
+            **s3_server.environment(s3_ports[0]),
             "COLUMNS": "200",
         }
         ray = Ray(folder, environment, gcs, dashboard)

@@ -4,6 +4,8 @@ import signal
 import socket
 import subprocess
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,9 +34,11 @@ def read_until(output: IO[str], *words: str) -> str:
     raise AssertionError("".join(said))
 
 
-def test_a_served_deployment_is_scheduled_and_runs(tmp_path: Path) -> None:
+@contextmanager
+def served(folder: Path, config: Path) -> Iterator[tuple[str, IO[str]]]:
+    """A server of Prefect with the deployment: its address, and what it prints."""
     port = free_port()
-    values = {"PORT": port, "CONFIG": write_config(tmp_path), "STORAGE": tmp_path / "storage", "PREFECT_HOME": tmp_path}
+    values = {"PORT": port, "CONFIG": config, "STORAGE": folder / "storage", "PREFECT_HOME": folder}
     server = subprocess.Popen(
         ["make", "serve", *(f"{name}={value}" for name, value in values.items())],
         cwd=ROOT,
@@ -45,17 +49,23 @@ def test_a_served_deployment_is_scheduled_and_runs(tmp_path: Path) -> None:
         start_new_session=True,
     )
     assert server.stdout is not None
-    api = f"http://127.0.0.1:{port}/api"
     try:
         read_until(server.stdout, "safepairs/nightly")
-        (nightly,) = ask(api, "/deployments/filter")
-        assert [entry["schedule"]["cron"] for entry in nightly["schedules"]] == ["0 3 * * *"]
-        run = ask(api, f"/deployments/{nightly['id']}/create_flow_run")
-        assert "Completed()" in read_until(server.stdout, "Flow run", run["name"], "Finished in state")
-        keys = {artifact["key"] for artifact in ask(api, "/artifacts/filter")}
-        assert {"sources-to-prompts", "prompts-to-responses", "pairs-to-preferences", "gate", "release"} <= keys
-        assert any(log["name"] == "tasks.store" for log in ask(api, "/logs/filter"))
+        yield f"http://127.0.0.1:{port}", server.stdout
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
+
+
+def test_a_served_deployment_is_scheduled_and_runs(tmp_path: Path) -> None:
+    with served(tmp_path, write_config(tmp_path)) as (address, output):
+        api = f"{address}/api"
+        (nightly,) = ask(api, "/deployments/filter")
+        assert [entry["schedule"]["cron"] for entry in nightly["schedules"]] == ["0 3 * * *"]
+        run = ask(api, f"/deployments/{nightly['id']}/create_flow_run")
+        assert "Completed()" in read_until(output, "Flow run", run["name"], "Finished in state")
+        keys = {artifact["key"] for artifact in ask(api, "/artifacts/filter")}
+        assert {"sources-to-prompts", "prompts-to-responses", "pairs-to-preferences", "gate", "release"} <= keys
+        assert {"progress-responses-by-scripted-a", "progress-labels-by-judge"} <= keys
+        assert any(log["name"] == "tasks.store" for log in ask(api, "/logs/filter"))
     assert (tmp_path / "storage/releases/latest.json").is_file()
