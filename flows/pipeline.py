@@ -27,6 +27,7 @@ from tasks.errors import SafePairsError
 from tasks.plan import plan
 from tasks.preflight import check
 from tasks.release import Release
+from tasks.store import compact
 from tasks.tables import Stage
 
 set_up_logging()
@@ -42,6 +43,7 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
     folder = stores.join(root, "tables")
 
     with alone(root), ray_cluster(), job_runner(settings, root) as run:
+        compact(folder)
         prompted = sources_to_prompts(settings, folder)
         answered = prompts_to_responses(settings, prompted.tables["prompts"], folder, run)
         labelled = responses_to_labels(settings, answered.tables["responses"], folder, run)

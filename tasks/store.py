@@ -18,13 +18,13 @@ from tasks import warehouse
 from tasks.blocks import put
 from tasks.config import Model
 from tasks.job import Job, Progress, RunJob
-from tasks.tables import Cost, Ref, Table
+from tasks.tables import COMPLETIONS, EMBEDDINGS, Cost, Ref, Table
 
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_REPORTS = 5
 MOST_BLOCKS = 200
-"""Files in one store above which they are joined into one."""
+"""Files in one store above which the next run joins them into one."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,10 @@ def store_address(folder: str, kept: Table, identity: str) -> str:
 
 
 def unanswered(work: Work, wanted: Ref, folder: str, uri: str) -> Ref:
-    """The wanted rows that the store at `uri` does not hold; many small blocks are joined on the way."""
+    """The wanted rows that the store at `uri` does not hold."""
     blocks = storage.listing(uri, ".parquet")
     if not blocks:
         put(work.kept.schema.empty_table(), storage.join(uri, "empty.parquet"))
-    if len(blocks) > MOST_BLOCKS:
-        blocks = compact(blocks, uri)
     names = [block.rsplit("/", 1)[-1] for block in blocks]
     stored = Ref(storage.join(uri, "*.parquet"), len(names), warehouse.digest(names))
     tables = {"wanted": wanted, "stored": stored}
@@ -96,14 +94,25 @@ def unanswered(work: Work, wanted: Ref, folder: str, uri: str) -> Ref:
         return unanswered(work, wanted, folder, uri)
 
 
-def compact(blocks: list[str], uri: str) -> list[str]:
-    """Join all blocks into one file, then delete them; killed in between, some rows stand there twice for a while."""
+def compact(folder: str) -> None:
+    """Join the blocks of every store below `folder` that has many.
+
+    Nobody may be reading there. Killed in between, some rows stand there twice for a while.
+    """
+    for kept in (COMPLETIONS, EMBEDDINGS):
+        stores = storage.join(folder, kept.name)
+        for uri in storage.folders(stores) if storage.exists(stores) else []:
+            blocks = storage.listing(uri, ".parquet")
+            if len(blocks) > MOST_BLOCKS and not set_broken_aside(blocks):
+                join_blocks(blocks, uri)
+
+
+def join_blocks(blocks: list[str], uri: str) -> None:
+    """Make one file of all blocks, then delete them."""
     joined = storage.join(uri, f"{warehouse.digest(blocks)}.parquet")
-    refs = [Ref(block, 0, "") for block in blocks]
-    with warehouse.connect({"blocks": refs}) as connection:
+    with warehouse.connect({"blocks": [Ref(block, 0, "") for block in blocks]}) as connection:
         warehouse.write(connection, "FROM blocks", joined, {})
     storage.remove_files(blocks)
-    return [joined]
 
 
 def set_broken_aside(blocks: list[str]) -> int:

@@ -82,6 +82,8 @@ def test_many_blocks_become_one_and_lose_nothing(
     monkeypatch.setattr(store, "MOST_BLOCKS", 3)
     tables = str(tmp_path / "tables")
     found, _ = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, cluster)
+    assert len(blocks(found)) == 5
+    store.compact(tables)
     assert len(blocks(found)) == 1
     assert sorted(row["request_id"] for row in read(found)) == list("abcdefgh")
     _, again = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, cluster)
