@@ -61,7 +61,8 @@ def attach() -> None:
 
 def be_quiet() -> None:
     """Leave progress to those who know what is being done."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # What it logs of a fault comes back as an exception too, which we put into one line.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     # Until Ray 2.64 it is the only way to limit the restarts of an engine.
     warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
     context = DataContext.get_current()

@@ -34,12 +34,18 @@ def read(place: pa.Table) -> pa.Table:
     (block,) = place.to_pylist()
     with open_parquet(block["uri"]) as parquet:
         group: pa.Table = parquet.read_row_group(block["row_group"])
-    return group.slice(block["start"], block["rows"])
+    rows = group.slice(block["start"], block["rows"])
+    return rows.cast(pa.schema([(field.name, plain(field.type)) for field in rows.schema]))
+
+
+def plain(kind: pa.DataType) -> pa.DataType:
+    """A dictionary's type of values; any other type as it is."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 @contextmanager
 def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file on disk or in a bucket; what many requests have in common stays a dictionary."""
+    """A Parquet file on disk or in a bucket; what many requests have in common is kept once until a block is cut."""
     fs, path = storage.filesystem(uri)
     with fs.open(path, "rb") as file:
         metadata = pq.read_metadata(file)

@@ -37,8 +37,10 @@ def vllm_answering(engine: Vllm, store: str) -> Answer:
     limit_restarts(processor)
 
     def answer(places: Dataset) -> Dataset:
+        # A share of a CPU that the next step does not have keeps Ray from fusing the two: fused, several blocks would
+        # be bundled to fill a batch, and be committed only together.
         named = places.map_batches(
-            read_requests, fn_kwargs={"lora": engine.lora}, batch_size=None, batch_format="pyarrow", num_cpus=0
+            read_requests, fn_kwargs={"lora": engine.lora}, batch_size=None, batch_format="pyarrow", num_cpus=0.05
         )
         return processor(named).map_batches(
             commit_answered, fn_kwargs={"store": store}, batch_size=None, batch_format="pyarrow", num_cpus=0.1
@@ -116,7 +118,7 @@ def alpaca_request(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def sampling(row: dict[str, Any]) -> dict[str, Any]:
-    """VLLM's sampling parameters of one request."""
+    """Give vLLM's sampling parameters of one request; all requests of a job have a schema, or none has."""
     parameters = {name: row[name] for name in ("temperature", "top_p", "max_tokens", "seed")}
     return parameters | ({"structured_outputs": {"json": row["json_schema"]}} if row["json_schema"] else {})
 

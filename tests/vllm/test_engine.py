@@ -13,12 +13,14 @@ from tasks import warehouse
 from tasks.config import Vllm
 from tasks.engines import model_identity
 from tasks.job import RunJob
-from tasks.rubric import HARM_SCHEMA, rubrics
+from tasks.rubric import rubrics
 from tasks.store import Work, obtain
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, Cost, Ref
 from tests.conftest import ROOT
 from tests.tasks.rows import Row, make, read
 
+(HARM,) = (row for row in rubrics().to_pylist() if row["question"] == "harm")
+SCHEMA = HARM["json_schema"]
 MODEL = str(ROOT / ".models/smollm2-135m-instruct")
 
 
@@ -41,20 +43,14 @@ def ask(model: Vllm, requests: list[Row], folder: Path, run: RunJob) -> tuple[Re
     return found, {row["request_id"]: row for row in read(found)}, cost
 
 
-def test_answers_and_labels_come_back_in_blocks_and_a_bad_row_costs_no_other(tmp_path: Path, cluster: RunJob) -> None:
-    (system,) = {row["system"] for row in rubrics().to_pylist() if row["question"] == "harm"}
+def test_answers_come_back_in_blocks_and_a_bad_row_costs_no_other(tmp_path: Path, cluster: RunJob) -> None:
     free = [request(f"animal {n}") for n in range(9)]
-    labels = [
-        request(f"label {n}", system=system, user=f"[{n}] How are you? Fine.", json_schema=HARM_SCHEMA, max_tokens=160)
-        for n in range(4)
-    ]
-    too_long = request("too long", user="word " * 2000)
-    found, answers, cost = ask(engine(), [*free, too_long, *labels], tmp_path, cluster)
-    assert len(answers) == 14
+    found, answers, cost = ask(engine(), [*free, request("too long", user="word " * 2000)], tmp_path, cluster)
+    assert len(answers) == 10
     assert "1024" in answers["too long"]["error"]
     assert "word word" not in answers["too long"]["error"]
     assert answers["too long"]["completion"] is None
-    assert found.rows == 13
+    assert found.rows == 9
     for row in free:
         answer = answers[row["request_id"]]
         assert answer["error"] is None
@@ -62,18 +58,22 @@ def test_answers_and_labels_come_back_in_blocks_and_a_bad_row_costs_no_other(tmp
         assert 0 < answer["output_tokens"] <= 24
         assert answer["input_tokens"] > 3
         assert answer["finish_reason"] == ("length" if answer["output_tokens"] == 24 else "stop")
-    for row in labels:
-        answer = answers[row["request_id"]]
-        if answer["finish_reason"] == "stop":
-            verdict = json.loads(answer["completion"])
-            assert set(verdict.get("harm_category", [])) <= set(HARM_CATEGORIES)
-            assert isinstance(verdict["is_safe"], bool)
-    assert any(answers[row["request_id"]]["finish_reason"] == "stop" for row in labels)
-    assert cost.asked == 14
+    assert cost.asked == 10
     assert cost.start_seconds > 0
     assert cost.gpu_seconds == 0
     blocks = storage.listing(found.uri.rsplit("/", 1)[0], ".parquet")
-    assert sorted(pq.read_metadata(block).num_rows for block in blocks)[-1] <= 4
+    assert sorted(pq.read_metadata(block).num_rows for block in blocks) == [0, 2, 4, 4]
+
+
+def test_labels_keep_to_their_schema(tmp_path: Path, cluster: RunJob) -> None:
+    asked = {"system": HARM["system"], "json_schema": HARM["json_schema"], "max_tokens": 200}
+    labels = [request(f"label {n}", user=f"[{n}] How are you? Fine.", **asked) for n in range(4)]
+    _, answers, _ = ask(engine(), labels, tmp_path, cluster)
+    whole = [row["completion"] for row in answers.values() if row["finish_reason"] == "stop"]
+    assert whole
+    for verdict in map(json.loads, whole):
+        assert isinstance(verdict["is_safe"], bool)
+        assert set(verdict.get("harm_category", [])) <= set(HARM_CATEGORIES)
 
 
 def write_adapter(folder: Path) -> None:

@@ -13,11 +13,10 @@ import pytest
 
 from tasks.config import OpenAI
 from tasks.engines.openai import EndpointEngine
-from tasks.rubric import HARM_SCHEMA
 from tasks.tables import REQUESTS
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.rows import make
-from tests.vllm.test_engine import MODEL, request
+from tests.vllm.test_engine import MODEL, SCHEMA, request
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_a_real_server_answers_in_text_and_in_json_and_refuses_in_rows(server: s
     endpoint = OpenAI(kind="openai", base_url=server, model="smollm2", key_variable=KEY_VARIABLE)
     requests = [
         request("a cat"),
-        request("a label", user="Is it safe?", json_schema=HARM_SCHEMA, max_tokens=160),
+        request("a label", user="Is it safe?", json_schema=SCHEMA, max_tokens=160),
         request("too long", user="word " * 2000),
     ]
     answered = asyncio.run(EndpointEngine(endpoint)(make(REQUESTS, requests))).to_pylist()
