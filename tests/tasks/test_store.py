@@ -6,7 +6,7 @@ import pytest
 from infra import storage
 from tasks import store, warehouse
 from tasks.blocks import put
-from tasks.config import Scripted
+from tasks.config import Scripted, Transformers
 from tasks.errors import ModelError, StorageError
 from tasks.job import RunJob
 from tasks.store import Work, obtain
@@ -61,6 +61,15 @@ def test_an_engine_that_fails_is_named_with_its_last_words_and_keeps_what_it_ans
     _, cost = obtain(work(tmp_path, fault), asked, str(tmp_path / "tables"), cluster)
     assert (cost.asked, cost.found) == (4, 4)
     assert sorted(journal(tmp_path)) == list("abcdefgh")
+
+
+def test_an_engine_that_cannot_start_is_named_with_its_last_words(tmp_path: Path, cluster: RunJob) -> None:
+    (tmp_path / "no-model").mkdir()
+    (tmp_path / "no-model/config.json").write_text("{}")
+    model = Transformers(kind="transformers", model=str(tmp_path / "no-model"))
+    broken = Work("answers", "m@1", model, wanted=REQUESTS, kept=COMPLETIONS, missing="pending")
+    with pytest.raises(ModelError, match=r"answers: the engine of .*no-model stopped: .+; what is answered is kept"):
+        obtain(broken, requests(tmp_path, "a"), str(tmp_path / "tables"), cluster)
 
 
 def test_a_block_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
