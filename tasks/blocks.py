@@ -18,12 +18,12 @@ from infra import storage
 from tasks import warehouse
 
 
-def cut(uri: str, rows: int) -> list[pa.Table]:
-    """Where each block of at most so many rows stands in the Parquet file: one table of one row a block."""
+def cut(uri: str, rows: int) -> list[dict[str, str | int]]:
+    """Where each block of at most so many rows stands in the Parquet file."""
     with open_parquet(uri) as parquet:
         sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.metadata.num_row_groups)]
     return [
-        pa.table({"uri": [uri], "row_group": [group], "start": [start], "rows": [min(rows, size - start)]})
+        {"uri": uri, "row_group": group, "start": start, "rows": min(rows, size - start)}
         for group, size in enumerate(sizes)
         for start in range(0, size, rows)
     ]

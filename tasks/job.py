@@ -79,7 +79,9 @@ def fill(job: Job, tell: Tell) -> None:
 
 def blocks(job: Job) -> Generator[dict[str, float]]:
     """Run the Ray Data job; yield rows and tokens of each block once it is in the store."""
-    places = ray.data.from_arrow(cut(job.pending.uri, job.model.block_rows))
+    found = cut(job.pending.uri, job.model.block_rows)
+    # From items, whose metadata this process makes: `from_arrow` asks workers for it, which then cannot become actors.
+    places = ray.data.from_items(found, override_num_blocks=len(found))
     try:
         yield from answering(job.model, job.store)(places).iter_rows()
     except RayError as error:

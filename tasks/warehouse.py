@@ -75,7 +75,10 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, uri: str, parameter
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    copy = f"COPY (\n{query.rstrip().rstrip(';')}\n) TO $uri (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, USE_TMP_FILE true)"
+    options = (
+        f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, USE_TMP_FILE true"
+    )
+    copy = f"COPY (\n{query.rstrip().rstrip(';')}\n) TO $uri ({options})"
     with writing(uri):
         storage.make_folder(uri.rsplit("/", 1)[0])
         use_remote_files(connection, [uri])

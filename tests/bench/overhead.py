@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).parents[2]
 PROMPTS = 44_600
 RESPONDERS = 3
-BLOCK_ROWS = 4096
+BLOCK_ROWS = 20_000
 
 CONFIG = """
 name = "bench"
