@@ -22,11 +22,22 @@ from tasks.tables import Cost
 
 
 @contextmanager
-def alone(root: str) -> Iterator[None]:
-    """Hold the storage at `root` while the body runs; raises StorageError where another run is at work on it."""
+def alone(root: str) -> Iterator[Callable[[], None]]:
+    """Hold the storage at `root` while the body runs; raises StorageError where another run is at work on it.
+
+    Gives a check that raises StorageError once another run has taken the storage over.
+    """
     try:
-        with lock.exclusive(root):
-            yield
+        with lock.exclusive(root) as still_held:
+
+            def check() -> None:
+                if not still_held():
+                    raise StorageError(
+                        f"storage {root}: another run took it over, since this one did not reach it for a while; "
+                        "what is answered is kept, run again after the other's end"
+                    )
+
+            yield check
     except lock.Held as held:
         raise StorageError(
             f"storage {root}: another run is at work on it, {held}; wait for its end, then run again"
@@ -36,8 +47,10 @@ def alone(root: str) -> Iterator[None]:
 
 
 @contextmanager
-def job_runner(config: Config, root: str) -> Iterator[RunJob]:
+def job_runner(config: Config, root: str, check_alone: Callable[[], None]) -> Iterator[RunJob]:
     """Give the function that runs one job of this run; `root` is the storage, where jobs are handed over.
+
+    `check_alone` is called after each block, and stops the run by what it raises.
 
     What ends the body early, a cancellation for one, stops the jobs that are still at work on other machines: they are
     followed by threads, which hear of it only by that. The function raises what `tasks.job.fill` raises, and BudgetSpent.
@@ -53,6 +66,7 @@ def job_runner(config: Config, root: str) -> Iterator[RunJob]:
             spent[job.id] = progress.cost
             tell(progress)
             show(progress)
+            check_alone()
             keep_to(config.budget, sum(spent.values(), Cost()), job.name)
 
         with slots:

@@ -42,7 +42,7 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
     root = stores.resolve(settings.storage)
     folder = stores.join(root, "tables")
 
-    with alone(root), ray_cluster(), job_runner(settings, root) as run:
+    with alone(root) as check_alone, ray_cluster(), job_runner(settings, root, check_alone) as run:
         compact(folder)
         prompted = sources_to_prompts(settings, folder)
         answered = prompts_to_responses(settings, prompted.tables["prompts"], folder, run)

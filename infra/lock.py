@@ -1,7 +1,7 @@
 """Let one run at a time work on a storage.
 
-In: the storage's address. Out: a context in which no other run is inside, on this machine or another.
-On disk the kernel holds the lock and lets go when the process ends, however it ends. In a bucket it is a lease: an object
+In: the storage's address. Out: a context in which no other run is inside, on this machine or another, and a function
+that says whether that still holds. On disk the kernel holds the lock and lets go when the process ends, however it ends. In a bucket it is a lease: an object
 that its holder rewrites every few seconds with `If-Match`. Nobody compares clocks: a lease that does not change while
 another run watches it is dead, and that run takes it over.
 """
@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from infra import storage
@@ -25,19 +25,22 @@ class Held(Exception):
     """Another run is at work on the storage; says who."""
 
 
+StillHeld = Callable[[], bool]
+
+
 @contextmanager
-def exclusive(root: str) -> Iterator[None]:
-    """Hold the storage at `root` while the body runs.
+def exclusive(root: str) -> Iterator[StillHeld]:
+    """Hold the storage at `root` while the body runs; gives what tells whether nobody took it over.
 
     Raises:
         Held: another run holds it.
     """
-    with lease(storage.join(root, "lease.json")) if "://" in root else flock(os.path.join(root, ".lock")):
-        yield
+    with lease(storage.join(root, "lease.json")) if "://" in root else flock(os.path.join(root, ".lock")) as still_held:
+        yield still_held
 
 
 @contextmanager
-def flock(path: str) -> Iterator[None]:
+def flock(path: str) -> Iterator[StillHeld]:
     """Hold a lock of the kernel on the file at `path`."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "a+", encoding="utf-8") as file:
@@ -49,15 +52,15 @@ def flock(path: str) -> Iterator[None]:
         file.truncate(0)
         file.write(myself())
         file.flush()
-        yield
+        yield lambda: True
 
 
 @contextmanager
-def lease(uri: str) -> Iterator[None]:
+def lease(uri: str) -> Iterator[StillHeld]:
     """Hold the object at `uri`, beating until the body ends."""
     holder = uuid.uuid4().hex
     tag = take(uri, holder)
-    ended = threading.Event()
+    ended, lost = threading.Event(), threading.Event()
 
     def beat() -> None:
         held = tag
@@ -68,6 +71,7 @@ def lease(uri: str) -> Iterator[None]:
                 held = storage.etag(uri) or held
                 number += 1
             except FileExistsError:
+                lost.set()
                 return
             except storage.FAULTS:
                 continue
@@ -75,7 +79,7 @@ def lease(uri: str) -> Iterator[None]:
     beating = threading.Thread(target=beat, daemon=True)
     beating.start()
     try:
-        yield
+        yield lambda: not lost.is_set()
     finally:
         ended.set()
         beating.join()

@@ -27,9 +27,13 @@ def free(port: int) -> bool:
     return True
 
 
+UNTRIED = count(20_000 + os.getpid() % 2_000 * 10)
+"""Ports, from a place that differs between test runs: none is chosen twice, since its listener may not be there yet."""
+
+
 def choose_ports(number: int = len(PORTS)) -> list[int]:
-    """So many free ports, one for each listener, counted from a place that differs between test runs."""
-    return list(islice((port for port in count(20_000 + os.getpid() % 2_000 * 10) if free(port)), number))
+    """So many free ports, one for each listener."""
+    return list(islice(filter(free, UNTRIED), number))
 
 
 def environment(port: int) -> dict[str, str]:

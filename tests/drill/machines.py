@@ -44,9 +44,6 @@ def until(predicate: Callable[[], object], seconds: float = 120, what: str = "")
         time.sleep(0.1)
 
 
-PORTS = iter(range(20_000 + os.getpid() % 1000 * 10, 50_000))
-
-
 def answers(url: str) -> bool:
     """Whether a server answers at `url`, whatever it says."""
     try:

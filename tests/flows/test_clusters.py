@@ -82,7 +82,7 @@ def test_as_many_jobs_run_at_once_as_the_cluster_is_set_to(
         tell(Progress(1, Cost()))
 
     monkeypatch.setattr(clusters, "place", place)
-    with job_runner(config, str(tmp_path)) as run:
+    with job_runner(config, str(tmp_path), lambda: None) as run:
         threads = [threading.Thread(target=run, args=(job(f"job {n}"), lambda _: None)) for n in range(3)]
         for thread in threads:
             thread.start()
@@ -105,6 +105,26 @@ def test_a_ray_job_on_kubernetes_is_sized_by_its_model() -> None:
 def test_two_runs_do_not_work_on_one_storage(tmp_path: Path) -> None:
     with alone(str(tmp_path)), pytest.raises(StorageError, match="another run is at work"), alone(str(tmp_path)):
         pass
+
+
+def test_a_run_whose_storage_was_taken_over_stops_at_its_next_block(
+    tmp_path: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+
+    def place(cluster: Cluster, job: Job, root: str, tell: Tell) -> None:
+        for rows in (1, 2, 3):
+            tell(Progress(rows, Cost()))
+
+    def check() -> None:
+        if len(heard) == 2:
+            raise StorageError("another run took it over")
+
+    monkeypatch.setattr(clusters, "place", place)
+    config = configs.load(str(write_config(tmp_path)))
+    with pytest.raises(StorageError, match="took it over"), job_runner(config, str(tmp_path), check) as run:
+        run(job("answers"), lambda progress: heard.append(progress.rows))
+    assert heard == [1, 2]
 
 
 def test_a_plan_counts_requests_and_asks_nothing(

@@ -2,13 +2,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from tests.conftest import ROOT, asked, write_config
+from tests.drill.machines import until
 
 BLOCK_ROWS = 8
+JUDGE_BLOCK_ROWS = 64
 
 
 def start(config: Path) -> subprocess.Popen[str]:
@@ -22,26 +26,40 @@ def committed(folder: Path) -> list[str]:
     return [request_id for (request_id,) in rows]
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    config = write_config(tmp_path, [f"How do I plant {i} tulips?" for i in range(40)], seconds_per_row=0.25)
-    driver = start(config)
-    assert driver.stdout is not None
-    for _ in driver.stdout:
-        if len(committed(tmp_path)) >= 2 * BLOCK_ROWS:
-            break
+PROMPTS = 40
+ANSWERS = 2 * 3 * PROMPTS  # two responders, an answer and two samples more
+
+
+def generating(folder: Path) -> bool:
+    return len(committed(folder)) >= 2 * BLOCK_ROWS
+
+
+def judging(folder: Path) -> bool:
+    return len(committed(folder)) > ANSWERS
+
+
+def at_the_gate(folder: Path) -> bool:
+    return any(folder.glob("storage/candidates/*"))
+
+
+@pytest.mark.parametrize("moment", [generating, judging, at_the_gate])
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, moment: Callable[[Path], bool]) -> None:
+    prompts = [f"How do I plant {i} tulips?" for i in range(PROMPTS)]
+    slow = 0.25 if moment is generating else 0
+    driver = start(write_config(tmp_path, prompts, seconds_per_row=slow))
+    until(lambda: moment(tmp_path) or driver.poll() is not None)
     os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    assert driver.wait() == -signal.SIGKILL
     kept = committed(tmp_path)
-    assert 2 * BLOCK_ROWS <= len(kept) < 120
     first = asked(tmp_path)
     assert not list(tmp_path.rglob("latest.json"))
 
-    config = write_config(tmp_path, [f"How do I plant {i} tulips?" for i in range(40)])
-    again = start(config)
+    again = start(write_config(tmp_path, prompts))
     output, _ = again.communicate()
     assert again.returncode == 0, output
     second = asked(tmp_path)[len(first) :]
     assert set(second).isdisjoint(kept)
     assert len(second) == len(set(second))
-    assert len(set(first) & set(second)) <= 2 * BLOCK_ROWS
+    assert len(set(first) & set(second)) <= 2 * JUDGE_BLOCK_ROWS
     assert sorted(committed(tmp_path)) == sorted(set(first) | set(second))
+    assert len(list(tmp_path.glob("storage/releases/*/manifest.json"))) == 1

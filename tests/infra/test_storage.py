@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -107,3 +108,15 @@ def test_the_lease_of_a_run_that_was_killed_is_taken_over(bucket: str, monkeypat
     storage.write_bytes(f"{root}/lease.json", lock.content("killed", 7))
     with lock.exclusive(root):
         assert b"killed" not in storage.read_bytes(f"{root}/lease.json")
+
+
+def test_a_holder_hears_that_its_lease_was_taken_over(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "SECONDS_BETWEEN_BEATS", 0.05)
+    root = f"{bucket}/taken"
+    with lock.exclusive(root) as still_held:
+        assert still_held()
+        storage.write_bytes(f"{root}/lease.json", lock.content("another", 0))
+        deadline = time.monotonic() + 30
+        while still_held():
+            assert time.monotonic() < deadline
+    assert b"another" in storage.read_bytes(f"{root}/lease.json")
