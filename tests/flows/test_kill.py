@@ -3,9 +3,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import psutil
 import pytest
 
 from tests.conftest import ROOT, asked, write_config
@@ -48,6 +50,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, moment: Callable[[Pat
     slow = 0.25 if moment is generating else 0
     driver = start(write_config(tmp_path, prompts, seconds_per_row=slow))
     until(lambda: moment(tmp_path) or driver.poll() is not None)
+    left = psutil.Process(driver.pid).children(recursive=True)
     os.kill(driver.pid, signal.SIGKILL)
     assert driver.wait() == -signal.SIGKILL
     kept = committed(tmp_path)
@@ -63,3 +66,6 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, moment: Callable[[Pat
     assert len(set(first) & set(second)) <= 2 * JUDGE_BLOCK_ROWS
     assert sorted(committed(tmp_path)) == sorted(set(first) | set(second))
     assert len(list(tmp_path.glob("storage/releases/*/manifest.json"))) == 1
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
