@@ -24,7 +24,7 @@ def add(config: Path, text: str) -> Path:
 def test_a_run_stops_when_its_budget_of_tokens_is_spent_and_the_next_one_goes_on(
     tmp_path: Path, cluster: RunJob, prefect_server: None
 ) -> None:
-    config = add(write_config(tmp_path), "\n[budget]\nmax_tokens = 1000\n")
+    config = add(write_config(tmp_path, seconds_per_row=0.1), "\n[budget]\nmax_tokens = 1000\n")
     with pytest.raises(BudgetSpent, match="max_tokens is 1,000"):
         pipeline(str(config))
     first = asked(tmp_path)
