@@ -1,7 +1,8 @@
 """Let one run at a time work on a storage.
 
 In: the storage's address. Out: a context in which no other run is inside, on this machine or another, and a function
-that says whether that still holds. On disk the kernel holds the lock and lets go when the process ends, however it ends. In a bucket it is a lease: an object
+that says whether that still holds.
+On disk the kernel holds the lock and lets go when the process ends, however it ends. In a bucket it is a lease: an object
 that its holder rewrites every few seconds with `If-Match`. Nobody compares clocks: a lease that does not change while
 another run watches it is dead, and that run takes it over.
 """
