@@ -15,13 +15,14 @@ from tasks.job import RunJob, fill
 from tasks.release import Release
 from tasks.tables import Stage
 from tests import s3_server
+from tests.ports import choose_ports
 
 ROOT = Path(__file__).parent.parent
 CPUS = 2
 KEY_VARIABLE = "SAFEPAIRS_TEST_KEY"
 # Before any cluster starts: engines read their key from the environment of the cluster.
 os.environ[KEY_VARIABLE] = "a-key-of-tests"
-S3_PORTS = s3_server.choose_ports()
+S3_PORTS = choose_ports(len(s3_server.PORTS))
 os.environ.update(s3_server.environment(S3_PORTS[0]))
 
 CONFIG = """

@@ -1,39 +1,16 @@
 """A real S3 server, SeaweedFS, on 127.0.0.1, for as long as a test run needs it."""
 
 import json
-import os
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count, islice
 from pathlib import Path
 
 ACCESS_KEY, SECRET_KEY = "tests", "tests-secret"
 PORTS = ("s3.port", "master.port", "volume.port", "filer.port", "s3.port.iceberg", "s3.port.lance")
-
-
-def free(port: int) -> bool:
-    """Whether nobody listens on `port` and on the one that SeaweedFS derives from it."""
-    for number in (port, port + 10_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", number))
-            except OSError:
-                return False
-    return True
-
-
-UNTRIED = count(20_000 + os.getpid() % 2_000 * 10)
-"""Ports, from a place that differs between test runs: none is chosen twice, since its listener may not be there yet."""
-
-
-def choose_ports(number: int = len(PORTS)) -> list[int]:
-    """So many free ports, one for each listener."""
-    return list(islice(filter(free, UNTRIED), number))
 
 
 def environment(port: int) -> dict[str, str]:

@@ -22,7 +22,7 @@ import s3fs
 from ray.job_submission import JobDetails, JobSubmissionClient
 
 from tests import s3_server
-from tests.s3_server import choose_ports
+from tests.ports import choose_ports
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -10,13 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.conftest import ROOT, write_config
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+from tests.ports import choose_ports
 
 
 def ask(api: str, path: str) -> Any:
@@ -37,7 +30,7 @@ def read_until(output: IO[str], *words: str) -> str:
 @contextmanager
 def served(folder: Path, config: Path) -> Iterator[tuple[str, IO[str]]]:
     """A server of Prefect with the deployment: its address, and what it prints."""
-    port = free_port()
+    (port,) = choose_ports(1)
     values = {"PORT": port, "CONFIG": config, "STORAGE": folder / "storage", "PREFECT_HOME": folder}
     server = subprocess.Popen(
         ["make", "serve", *(f"{name}={value}" for name, value in values.items())],

@@ -14,7 +14,8 @@ from urllib3.util import Retry
 
 from flows.pipeline import pipeline
 from tests.conftest import ROOT
-from tests.flows.test_serve import ask, free_port
+from tests.flows.test_serve import ask
+from tests.ports import choose_ports
 
 PREFECT = [sys.executable, "-m", "prefect"]
 FILE = ROOT / "infra/prefect.yaml"
@@ -24,7 +25,7 @@ FILE = ROOT / "infra/prefect.yaml"
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """What the prefect command needs to talk to a server of its own."""
-    port = free_port()
+    (port,) = choose_ports(1)
     values = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "COLUMNS": "200"}
     environment = os.environ | values | {"SAFEPAIRS_HOME": str(ROOT), "SAFEPAIRS_STORAGE": "s3://bucket/prefix"}
     command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]

