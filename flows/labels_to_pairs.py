@@ -5,12 +5,13 @@ from time import monotonic
 from prefect import task
 
 from flows.reports import report
+from tasks.config import Config
 from tasks.pairs import pair_responses
 from tasks.tables import Ref, Stage
 
 
 @task(persist_result=True)
-def labels_to_pairs(responses: Ref, labels: Ref, folder: str) -> Stage:
+def labels_to_pairs(config: Config, responses: Ref, labels: Ref, folder: str) -> Stage:
     """Join two answers of one responder to one prompt."""
     started = monotonic()
-    return report(pair_responses(responses, labels, folder), started)
+    return report(pair_responses(config, responses, labels, folder), started)

@@ -1,5 +1,6 @@
 """Prefect task: judges compare table `pairs`; tables `verdicts` and `preferences` come out."""
 
+from collections.abc import Sequence
 from time import monotonic
 
 from prefect import task
@@ -13,7 +14,7 @@ from tasks.tables import Ref, Stage
 
 
 @task(persist_result=True, cache_policy=DEFAULT - "run")
-def pairs_to_preferences(config: Config, pairs: Ref, folder: str, run: RunJob) -> Stage:
+def pairs_to_preferences(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: RunJob) -> Stage:
     """Settle helpfulness, harmlessness and the overall choice of every pair."""
     started = monotonic()
-    return report(prefer(config, pairs, folder, run), started)
+    return report(prefer(config, pairs, people, folder, run), started)

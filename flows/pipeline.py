@@ -1,6 +1,8 @@
 """The whole pipeline on one page: prompts in, a gated release out.
 
-    sources -> prompts -> responses -> labels -> pairs -> preferences -> [gate] -> release
+    sources -> prompts -> responses -> labels -> pairs -> preferences -> [gate] -> candidate -> [approval] -> release
+                                          ^                 ^    |
+                                          +---- people -----+    +-> review -> [people]
 
 Run as `python -m flows.pipeline CONFIG [--prompts FILE] [--storage FOLDER] [--plan]`.
 """
@@ -11,15 +13,21 @@ import sys
 
 from prefect import flow
 
+from flows.approval import ask_for_approval
+from flows.candidate_to_release import candidate_to_release
 from flows.clusters import alone, job_runner
 from flows.credentials import load_credentials
 from flows.labels_to_pairs import labels_to_pairs
 from flows.pairs_to_preferences import pairs_to_preferences
-from flows.preferences_to_release import preferences_to_release
+from flows.people_to_verdicts import people_to_verdicts
+from flows.preferences_to_candidate import preferences_to_candidate
+from flows.preferences_to_review import preferences_to_review
 from flows.prompts_to_responses import prompts_to_responses
 from flows.reports import print_plan, print_summary, set_up_logging
 from flows.responses_to_labels import responses_to_labels
+from flows.review import pull
 from flows.sources_to_prompts import sources_to_prompts
+from flows.waiting import wait_for_people
 from infra import storage as stores
 from infra.ray_cluster import ray_cluster
 from tasks import config as configs
@@ -44,14 +52,22 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
 
     with alone(root) as check_alone, ray_cluster(), job_runner(settings, root, check_alone) as run:
         compact(folder)
+        pull(settings, root)
         prompted = sources_to_prompts(settings, folder)
         answered = prompts_to_responses(settings, prompted.tables["prompts"], folder, run)
-        labelled = responses_to_labels(settings, answered.tables["responses"], folder, run)
-        paired = labels_to_pairs(answered.tables["responses"], labelled.tables["labels"], folder)
-        preferred = pairs_to_preferences(settings, paired.tables["pairs"], folder, run)
+        responses = answered.tables["responses"]
+        said = people_to_verdicts("labels", responses, root, folder)
+        labelled = responses_to_labels(settings, responses, list(said.tables.values()), folder, run)
+        paired = labels_to_pairs(settings, responses, labelled.tables["labels"], folder)
+        chosen = people_to_verdicts("preferences", paired.tables["pairs"], root, folder)
+        preferred = pairs_to_preferences(settings, paired.tables["pairs"], list(chosen.tables.values()), folder, run)
 
-        stages = [prompted, answered, labelled, paired, preferred]
-        release = preferences_to_release(settings, stages, root)
+        stages = [prompted, answered, said, labelled, paired, chosen, preferred]
+        preferences_to_review(settings, stages, root, folder)
+        wait_for_people(settings)
+        candidate = preferences_to_candidate(settings, stages, root)
+        approval = ask_for_approval(settings, candidate, root)
+        release = candidate_to_release(settings, candidate, approval, stages, root)
     return release, stages
 
 

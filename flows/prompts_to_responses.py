@@ -19,11 +19,11 @@ def answer(config: Config, responder: Responder, prompts: Ref, folder: str, run:
     return answer_prompts(config, responder, prompts, folder, run)
 
 
-@task(persist_result=True, cache_policy=DEFAULT - "run")
-def diversify(config: Config, answered: list[tuple[Ref, Cost]], folder: str, run: RunJob) -> Stage:
-    """Keep the good answers that differ."""
+@task(persist_result=True, cache_policy=DEFAULT - "run" - "started")
+def diversify(config: Config, answered: list[tuple[Ref, Cost]], started: float, folder: str, run: RunJob) -> Stage:
+    """Keep the good answers that differ, and close the stage that began at `started`."""
     refs, costs = zip(*answered, strict=True)
-    return keep_diverse(config, refs, costs, folder, run)
+    return report(keep_diverse(config, refs, costs, folder, run), started)
 
 
 def prompts_to_responses(config: Config, prompts: Ref, folder: str, run: RunJob) -> Stage:
@@ -31,4 +31,4 @@ def prompts_to_responses(config: Config, prompts: Ref, folder: str, run: RunJob)
     started = monotonic()
     answers = [answer.submit(config, responder, prompts, folder, run) for responder in config.responders]
     wait(answers)
-    return report(diversify(config, [answered.result() for answered in answers], folder, run), started)
+    return diversify(config, [answered.result() for answered in answers], started, folder, run)

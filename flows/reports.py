@@ -5,7 +5,7 @@ In: stages, the gate's verdict, the release. Out: text and tables of counts; nev
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 from uuid import UUID
@@ -148,11 +148,15 @@ def describe(verdict: Verdict) -> str:
 
 def report_release(release: Release, stages: Sequence[Stage]) -> None:
     """Show the whole run as one page."""
-    rows = [counts(stage) for stage in stages]
-    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0]), *(" | ".join(row.values()) for row in rows)]
-    page = "\n".join(f"| {line} |" for line in lines)
+    page = markdown_table([counts(stage) for stage in stages])
     text = f"# Release {release.version}\n\n{release.said}\n\n`{release.uri}`\n\n{page}\n"
     create_markdown_artifact(markdown=text, key="release", description=f"Release {release.version}")
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows with the same names as a table in Markdown; there is at least one."""
+    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0]), *(" | ".join(row.values()) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def print_summary(release: Release, stages: Sequence[Stage]) -> None:

@@ -1,5 +1,6 @@
 """Prefect task: judges label table `responses`; tables `verdicts` and `labels` come out."""
 
+from collections.abc import Sequence
 from time import monotonic
 
 from prefect import task
@@ -13,7 +14,7 @@ from tasks.tables import Ref, Stage
 
 
 @task(persist_result=True, cache_policy=DEFAULT - "run")
-def responses_to_labels(config: Config, responses: Ref, folder: str, run: RunJob) -> Stage:
+def responses_to_labels(config: Config, responses: Ref, people: Sequence[Ref], folder: str, run: RunJob) -> Stage:
     """Label every distinct answer."""
     started = monotonic()
-    return report(label_responses(config, responses, folder, run), started)
+    return report(label_responses(config, responses, people, folder, run), started)

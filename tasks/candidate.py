@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks import warehouse
+from tasks.agreement import agreement, agreement_patterns
 from tasks.config import Config
 from tasks.tables import INTEGER, REAL, TEXT, Ref, Stage, columns
 
@@ -25,10 +26,16 @@ ANNOTATIONS = {
     "verdicts": "annotations/verdicts.parquet",
     "labels": "annotations/labels.parquet",
     "preferences": "annotations/preferences.parquet",
+    "agreement": "annotations/agreement.parquet",
     "stages": "annotations/stages.parquet",
     "dropped": "dropped.parquet",
 }
 """The tables for analysts, every vote and every drop, by path in the release."""
+
+VERDICTS = ("label_verdicts", "preference_verdicts")
+"""All votes: those of people are in them."""
+MADE_BY = ("card.md", "reference.toml", "agreement.py", "measures.py", "sql/release_*.sql", "sql/agreement_*.sql")
+"""The files of this folder whose change makes another release of the same tables."""
 
 Tables = dict[str, Ref | Sequence[Ref] | pa.Table]
 STAGES = columns(
@@ -68,6 +75,9 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
     from tasks.card import write_card  # noqa: PLC0415 (charts take a second to import, which unchanged data need not wait)
 
     tables = tables_of(stages)
+    folder = storage.join(root, "tables")
+    tables["patterns"] = patterns = agreement_patterns(tables["verdicts"], folder)
+    tables["agreement"] = agreement(patterns, config.seed, folder)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
     with warehouse.writing(uri):
         storage.remove(uri)
@@ -75,17 +85,23 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
             with warehouse.connect(tables) as connection:
                 query = (warehouse.SQL / f"{sql}.sql").read_text()
                 warehouse.write(connection, query, storage.join(uri, path), parameters)
-        for name, path in ANNOTATIONS.items():
+        for name, path in annotations(tables).items():
             with warehouse.connect(tables) as connection:
                 warehouse.write(connection, f"FROM {name}", storage.join(uri, path), {})
         write_card(config, version, tables, uri)
     return Candidate(version, uri, tuple(describe_files(uri)), fingerprint)
 
 
+def annotations(tables: Tables) -> dict[str, str]:
+    """The tables for analysts that this release has: quotas only where there was a budget of pairs."""
+    quotas = {"pair_quotas": "annotations/pair_quotas.parquet"} if "pair_quotas" in tables else {}
+    return ANNOTATIONS | quotas
+
+
 def tables_of(stages: Sequence[Stage]) -> Tables:
     """All tables by name; `verdicts` and `dropped` are gathered from every stage, `stages` has a row for each."""
     tables: Tables = {name: ref for stage in stages for name, ref in stage.tables.items()}
-    tables["verdicts"] = [ref for stage in stages for name, ref in stage.tables.items() if name.endswith("_verdicts")]
+    tables["verdicts"] = [ref for stage in stages for name, ref in stage.tables.items() if name in VERDICTS]
     tables["dropped"] = [stage.dropped for stage in stages]
     tables["stages"] = stage_rows(stages)
     return tables
@@ -130,6 +146,12 @@ def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
         yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256, "bytes": size, "rows": rows}
 
 
+def stands(candidate: Candidate) -> bool:
+    """Whether the candidate's data files are still what they were when it was written."""
+    files = tuple(file for file in describe_files(candidate.uri) if not file["path"].startswith("gate/"))
+    return files == candidate.files
+
+
 def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     """What the release is made of, and what it is made and judged by: equal fingerprints mean equal releases."""
     names = [
@@ -139,8 +161,12 @@ def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     ]
     tables = tables_of(stages)
     here = Path(__file__).parent
-    code = [here / "card.md", *here.glob("sql/release_*.sql"), *here.parent.glob("expectations/**/*.[ps][yq]*")]
+    code = [path for name in MADE_BY for path in here.glob(name)]
+    code += here.parent.glob("expectations/**/*.[ps][yq]*")
     made_by = [
         hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code) if "__pycache__" not in path.parts
     ]
-    return warehouse.digest(names, made_by, *warehouse.identities({k: v for k, v in tables.items() if k != "stages"}))
+    judged_by = config.gate.model_dump(mode="json")
+    return warehouse.digest(
+        names, made_by, judged_by, *warehouse.identities({k: v for k, v in tables.items() if k != "stages"})
+    )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from tasks.errors import ConfigError
+from tasks.tables import AGREEMENT_QUESTIONS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=64)]
 """A folder name in every release: letters, digits, `_`, `-` and single dots."""
@@ -59,7 +60,8 @@ class Vllm(Section):
 class OpenAI(Section):
     """A model behind an OpenAI-compatible endpoint; the key comes from the environment variable `key_variable`.
 
-    `revision` is what tells two states of a model apart that share a name.
+    `revision` is what tells two states of a model apart that share a name. Without `logprobs`, which some endpoints
+    refuse, its verdicts come without a confidence.
     """
 
     kind: Literal["openai"]
@@ -70,6 +72,7 @@ class OpenAI(Section):
     requests_per_minute: int = Field(600, ge=1)
     timeout_seconds: float = Field(120, gt=0)
     retries: int = Field(5, ge=0)
+    logprobs: bool = True
     block_rows: int = Field(16, ge=1)
     concurrent_blocks: int = Field(4, ge=2)
 
@@ -137,16 +140,89 @@ class Diversity(Section):
 
 
 class Judge(Section):
-    """A model that labels answers and compares pairs; several votes of one judge differ in their seed."""
+    """A model that labels answers and compares pairs: one annotator, however many votes it has.
+
+    `format` says what it is: a model that reads our `rubric`, or a safety classifier with an output of its own, which
+    labels answers and compares no pairs. Each of `rubrics` (folders of `tasks/rubric/`) is asked `label_votes` times.
+    """
 
     name: Name
     engine: Engine
+    format: Literal["rubric", "llama-guard-3", "wildguard"] = "rubric"
+    rubrics: tuple[Name, ...] = Field(("standard",), min_length=1)
     label_votes: int = Field(1, ge=1)
     preference_votes: int = Field(1, ge=1)
     attempts: int = Field(2, ge=1)
     temperature: float = Field(0.3, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(256, ge=1)
+
+
+class Consensus(Section):
+    """How the votes of several models become one label; people outrank models under either method.
+
+    `majority` gives each annotator one vote; `dawid-skene` weighs each by its estimated confusion matrix.
+    """
+
+    method: Literal["majority", "dawid-skene"] = "majority"
+
+
+class Pairs(Section):
+    """How many pairs are compared, and how they are shared between mixes of safe and unsafe answers."""
+
+    budget: int = Field(ge=1)
+    both_safe: float = Field(1 / 3, ge=0, le=1)
+    both_unsafe: float = Field(1 / 3, ge=0, le=1)
+    mixed: float = Field(1 / 3, ge=0, le=1)
+
+
+class LabelStudio(Section):
+    """A Label Studio server; its key comes from the environment variable `key_variable`."""
+
+    url: str = Field(pattern=r"^https?://")
+    key_variable: str = "LABEL_STUDIO_API_KEY"
+
+
+class Review(Section):
+    """How much people are asked, and where.
+
+    `answers` and `pairs` are the most that one run hands to people; `audit_share` of the answers are drawn at random.
+    People see what models said `before` or `after` their own choice. Without `label_studio` there are only files. With
+    `wait_hours` a run of a deployment is suspended until people are done, at most so long; else the next run reads them.
+    """
+
+    answers: int = Field(100, ge=0)
+    pairs: int = Field(0, ge=0)
+    audit_share: float = Field(0.2, ge=0, le=1)
+    show_models: Literal["before", "after"] = "after"
+    label_studio: LabelStudio | None = None
+    wait_hours: float | None = Field(None, gt=0)
+
+
+class AgreementThreshold(Section):
+    """A rule of the gate: an agreement of the release must reach `at_least`.
+
+    A measure that does not exist, for want of annotators or of differing opinions, has not reached it.
+    """
+
+    question: Literal[AGREEMENT_QUESTIONS]  # type: ignore[valid-type]
+    between: Literal["models", "people", "models and people"] = "models"
+    measure: Literal["percent", "kappa", "alpha"] = "alpha"
+    at_least: float = Field(le=1)
+    severity: Literal["critical", "warning"] = "warning"
+
+
+class Gate(Section):
+    """What the gate asks of a release beyond its fixed rules."""
+
+    agreement: tuple[AgreementThreshold, ...] = ()
+
+
+class Approval(Section):
+    """A person must approve each release; `samples` rows of it are shown with their text, none by default."""
+
+    timeout_hours: float = Field(72, gt=0)
+    samples: int = Field(0, ge=0, le=20)
 
 
 class Local(Section):
@@ -204,13 +280,22 @@ class Config(Section):
     responders: tuple[Responder, ...] = Field(min_length=1)
     diversity: Diversity
     judges: tuple[Judge, ...] = Field(min_length=1)
+    consensus: Consensus = Consensus()
+    pairs: Pairs | None = None
+    review: Review | None = None
+    gate: Gate = Gate()
+    approval: Approval | None = None
     cluster: Cluster = Local(kind="local")
     budget: Budget = Budget()
     credentials_block: str | None = None
 
     @model_validator(mode="after")
-    def names_are_unique(self) -> Self:
-        """A responder's folder and an annotator's votes must belong to one model each."""
+    def fits_together(self) -> Self:
+        """A responder's folder and an annotator's votes must belong to one model each, and a judge must compare pairs."""
+        if all(judge.format != "rubric" for judge in self.judges):
+            raise ValueError(
+                'judges: classifiers give no severity and compare no pairs; add one with format = "rubric"'
+            )
         for section in (self.responders, self.judges):
             names = [entry.name.lower() for entry in section]
             if len(names) != len(set(names)):

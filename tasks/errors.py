@@ -5,8 +5,10 @@
     ├── SourceError      the prompts file
     ├── ModelError       a model folder, or an engine that could not go on
     ├── StorageError     the storage folder or bucket
+    ├── ReviewError      Label Studio, or an export of it
     ├── BudgetSpent      the run's budget of tokens or GPU hours
-    └── GateRefused      the release gate
+    ├── GateRefused      the release gate
+    └── NotApproved      the person who must approve a release
 
 Each message says what, where and what to do, in one line. Anything else that is raised is a bug and keeps its trace.
 """
@@ -34,6 +36,10 @@ class StorageError(SafePairsError):
     """The storage cannot be read or written."""
 
 
+class ReviewError(SafePairsError):
+    """Label Studio or an export of it cannot be used."""
+
+
 class BudgetSpent(SafePairsError):
     """The run has asked for as much as its budget allows; what is answered is kept."""
 
@@ -42,5 +48,11 @@ class BudgetSpent(SafePairsError):
 
 class GateRefused(SafePairsError):
     """The gate found a violated or a crashed rule; nothing was published."""
+
+    exit_code = 3
+
+
+class NotApproved(SafePairsError):
+    """Nobody approved the release, or somebody rejected it; nothing was published."""
 
     exit_code = 3

@@ -78,15 +78,17 @@ def judged(
 ) -> Iterator[Planned]:
     """The labels and the preferences of one judge."""
     alone = config.model_copy(update={"judges": (judge.model_copy(update={"attempts": 1}),)})
-    labelled = label_responses(alone, responses, folder, ask_nothing)
-    expected = None if settled else most_answers * judge.label_votes
+    labelled = label_responses(alone, responses, (), folder, ask_nothing)
+    expected = None if settled else most_answers * judge.label_votes * len(judge.rubrics)
     labels = expect(f"labels by {judge.name}", judge.engine, labelled.cost, expected, folder)
     yield labels
-    pairs = pair_responses(responses, labelled.tables["labels"], folder).tables["pairs"]
-    compared = prefer(alone, pairs, folder, ask_nothing)
+    pairs = pair_responses(config, responses, labelled.tables["labels"], folder).tables["pairs"]
+    if judge.format != "rubric":
+        return
+    compared = prefer(alone, pairs, (), folder, ask_nothing)
     kept = 1 + config.diversity.alternatives
     most_pairs = most_answers // kept * math.comb(kept, 2)
-    expected = most_pairs * QUESTIONS_IN_BOTH_ORDERS * judge.preference_votes
+    expected = most_pairs * QUESTIONS_IN_BOTH_ORDERS * judge.preference_votes * len(judge.rubrics)
     known = settled and labels.to_ask == 0
     yield expect(f"preferences by {judge.name}", judge.engine, compared.cost, None if known else expected, folder)
 

@@ -1,19 +1,25 @@
 """Compare the two answers of every pair.
 
-In: table `pairs`. Out: tables `verdicts` and `preferences`. Grain: one row per pair.
+In: table `pairs`, and what people said of them. Out: tables `verdicts` and `preferences`. Grain: one row per pair.
 Helpfulness, harmlessness and the overall choice are asked apart, each in both orders.
 """
 
+from collections.abc import Sequence
+
+import pyarrow as pa
+
 from tasks import warehouse
 from tasks.config import Config
+from tasks.consensus import weigh
+from tasks.cycles import resolve
 from tasks.job import RunJob
 from tasks.rubric import PAIR_MESSAGE
-from tasks.tables import DROPPED, PREFERENCES, SUBJECTS, VERDICTS, Ref, Stage, screened
-from tasks.verdicts import judge_subjects
+from tasks.tables import DROPPED, PREFERENCES, RESOLVED, SUBJECTS, VERDICTS, Cost, Ref, Stage, screened
+from tasks.verdicts import judge_by
 
 
-def prefer(config: Config, pairs: Ref, folder: str, run: RunJob) -> Stage:
-    """Have all pairs judged, and settle three preferences each.
+def prefer(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: RunJob) -> Stage:
+    """Have all pairs judged, and settle three preferences each; `people` are tables `verdicts` of people.
 
     Raises:
         ModelError: a judge's model is missing or stopped.
@@ -21,14 +27,28 @@ def prefer(config: Config, pairs: Ref, folder: str, run: RunJob) -> Stage:
         BudgetSpent: the run has asked for as much as its budget allows.
     """
     subjects = warehouse.build(SUBJECTS, folder, "preference_subjects", {"pairs": pairs}, message=PAIR_MESSAGE)
-    votes, cost = judge_subjects(config, "preferences", subjects, folder, run)
-    verdicts = warehouse.build(VERDICTS, folder, "all_verdicts", {"verdicts": votes or VERDICTS.schema.empty_table()})
-    looked_at = warehouse.build(
-        screened(PREFERENCES), folder, "screened_preferences", {"pairs": pairs, "verdicts": verdicts}
+    said: list[Ref] = []
+    cost = Cost()
+    for judge in config.judges:
+        if judge.format == "rubric":
+            found, spent = judge_by(config, judge, "preferences", subjects, folder, run)
+            said += found
+            cost += spent
+    verdicts = warehouse.build(
+        VERDICTS, folder, "all_verdicts", {"verdicts": [*said, *people] or VERDICTS.schema.empty_table()}
     )
+    inputs = {"pairs": pairs, "verdicts": verdicts, "posteriors": weigh(config.consensus, verdicts, folder)}
+    first = settle(inputs, RESOLVED.schema.empty_table(), folder)
+    resolved = resolve(pairs, first, folder)
+    looked_at = settle(inputs, resolved, folder) if resolved.rows else first
     preferences = warehouse.build(PREFERENCES, folder, "preferences", {"screened": looked_at})
     dropped = warehouse.build(
         DROPPED, folder, "dropped", {"screened": looked_at}, table_name="preferences", stage="pairs_to_preferences"
     )
-    tables = {"preference_verdicts": verdicts, "preferences": preferences}
+    tables = {"preference_verdicts": verdicts, "preferences": preferences, "resolved": resolved}
     return Stage("pairs_to_preferences", "pair", looked_at.rows, preferences.rows, dropped, tables, cost)
+
+
+def settle(inputs: dict[str, Ref | pa.Table], resolved: Ref | pa.Table, folder: str) -> Ref:
+    """Decide every pair by its votes, and those in circles by what `resolved` says."""
+    return warehouse.build(screened(PREFERENCES), folder, "screened_preferences", {**inputs, "resolved": resolved})

@@ -11,6 +11,7 @@ from tasks import warehouse
 from tasks.config import Config, Local, Model, OpenAI, SentenceTransformers, Transformers, Vllm
 from tasks.engines import checkpoint_folder, model_identity
 from tasks.errors import ModelError, StorageError
+from tasks.rubric import rubrics
 from tasks.sources import read_rows
 
 
@@ -35,6 +36,7 @@ def check(config: Config) -> None:
     """Find the models, read the prompts, and write to the storage.
 
     Raises:
+        ConfigError: there is no rubric of a name.
         ModelError: a model folder, vLLM or an endpoint's key is missing.
         SourceError: the prompts file is missing, empty, or has no column `prompt`.
         StorageError: the storage cannot be written.
@@ -43,6 +45,8 @@ def check(config: Config) -> None:
     judges = (judge.engine for judge in config.judges)
     for model in (config.diversity.embedder, *responders, *judges):
         check_model(model, isinstance(config.cluster, Local))
+    for judge in config.judges:
+        rubrics(judge.rubrics)
     for _ in read_rows(config.prompts.source):
         pass
     try:

@@ -7,16 +7,17 @@ In: a judged candidate. Out: `<storage>/releases/<version>/` with `manifest.json
 import hashlib
 import json
 import logging
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from infra import storage
 from tasks import warehouse
-from tasks.candidate import BY_RESPONDER, Candidate, describe_files, stage_rows
+from tasks.candidate import ANNOTATIONS, BY_RESPONDER, Candidate, describe_files, stage_rows
 from tasks.config import Config
 from tasks.engines import model_identity
 from tasks.errors import StorageError
@@ -32,6 +33,16 @@ class Release:
     version: str
     uri: str
     said: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person answered when asked whether to publish, and when, in ISO 8601 and UTC."""
+
+    decision: Literal["approve", "reject"]
+    name: str
+    reason: str
+    time: str
 
 
 def unchanged(fingerprint: str, root: str) -> Release | None:
@@ -90,12 +101,17 @@ def claim_address(root: str, version: str) -> str:
 
 
 def publish(
-    config: Config, candidate: Candidate, verdict: Mapping[str, Any], stages: Sequence[Stage], root: str
+    config: Config,
+    candidate: Candidate,
+    verdict: Mapping[str, Any],
+    decision: Decision | None,
+    stages: Sequence[Stage],
+    root: str,
 ) -> Release:
     """Claim the version, move the candidate to its place with the manifest last, then move the pointer.
 
     Of several runs that publish one version exactly one gets the claim. `verdict` is the gate's, as it goes into the
-    manifest; `verdict["said"]` sums it up for people.
+    manifest; `verdict["said"]` sums it up for people. `decision` is the approval, where one was asked for.
 
     Raises:
         StorageError: another run has this version, or the folder cannot be written.
@@ -106,7 +122,9 @@ def publish(
         if not claim(root, candidate):
             raise StorageError(f"{address}: another run has this version; run again for the next one")
         if not storage.exists(manifest):
-            content = json.dumps(describe_release(config, candidate, verdict, stages, root), indent=2).encode()
+            content = json.dumps(
+                describe_release(config, candidate, verdict, decision, stages, root), indent=2
+            ).encode()
             storage.write_bytes(storage.join(candidate.uri, "manifest.json"), content)
             storage.move_folder(candidate.uri, address, last="manifest.json")
         read_manifest(manifest)  # a run that was killed left it: half of one is never pointed to
@@ -132,9 +150,14 @@ def claim(root: str, candidate: Candidate) -> bool:
 
 
 def describe_release(
-    config: Config, candidate: Candidate, verdict: Mapping[str, Any], stages: Sequence[Stage], root: str
+    config: Config,
+    candidate: Candidate,
+    verdict: Mapping[str, Any],
+    decision: Decision | None,
+    stages: Sequence[Stage],
+    root: str,
 ) -> dict[str, Any]:
-    """The manifest: what the release holds, what it was made of and by, what it cost, and what the gate said."""
+    """The manifest: what the release holds, was made of and by, what it cost, and what gate and people said."""
     parent = published(root)
     return {
         "version": candidate.version,
@@ -150,6 +173,7 @@ def describe_release(
         "seed": config.seed,
         "stages": stage_rows(stages).to_pylist(),
         "verdict": verdict,
+        "approval": asdict(decision) if decision else None,
     }
 
 
@@ -202,8 +226,11 @@ def read_manifest(uri: str) -> dict[str, Any]:
 
 
 def views(schema: str, release: str, paths: Sequence[str]) -> str:
-    """The views of one release, whose files have these paths in its folder."""
+    """The views of one release, whose files have these paths in its folder; an older release lacks newer annotations."""
     template = (warehouse.SQL / "templates" / "catalog.sql").read_text().replace("{schema}", schema)
+    for name, path in ANNOTATIONS.items():
+        if path not in paths:
+            template = re.sub(rf"CREATE OR REPLACE VIEW {schema}\.{name} .*\n", "", template)
     for dataset in ("prompts", *BY_RESPONDER):
         found = [f"'{release}/{path}'" for path in sorted(paths) if path.startswith(f"{dataset}/")]
         template = template.replace(f"{{{dataset}}}", f"[{', '.join(found)}]")

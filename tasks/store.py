@@ -77,8 +77,10 @@ def store_address(folder: str, kept: Table, identity: str) -> str:
 def unanswered(work: Work, wanted: Ref, folder: str, uri: str) -> Ref:
     """The wanted rows that the store at `uri` does not hold."""
     blocks = storage.listing(uri, ".parquet")
-    if not blocks:
-        put(work.kept.schema.empty_table(), storage.join(uri, "empty.parquet"))
+    # Without rows, but with all columns: a store may be empty, or hold blocks of an older version only.
+    shape = storage.join(uri, f"columns-{warehouse.digest(work.kept.schema.to_string())[:8]}.parquet")
+    if shape not in blocks:
+        put(work.kept.schema.empty_table(), shape)
     names = [block.rsplit("/", 1)[-1] for block in blocks]
     stored = Ref(storage.join(uri, "*.parquet"), len(names), warehouse.digest(names))
     tables = {"wanted": wanted, "stored": stored}

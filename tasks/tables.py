@@ -4,7 +4,7 @@ In: nothing. Out: one `Table` a noun; a `Ref` says where one stands. Stages hand
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 import pyarrow as pa
 
@@ -122,13 +122,16 @@ REQUESTS = Table(
         sample=INTEGER,
         attempt=INTEGER,
         flipped=FLAG,
+        rubric=TEXT,
         system=TEXT,
         user=TEXT,
+        assistant=TEXT,
         temperature=REAL,
         top_p=REAL,
         max_tokens=INTEGER,
         seed=INTEGER,
         json_schema=TEXT,
+        decision=TEXT,
     ),
 )
 COMPLETIONS = Table(
@@ -143,6 +146,7 @@ COMPLETIONS = Table(
         output_tokens=INTEGER,
         seconds=REAL,
         error=TEXT,
+        confidence=REAL,
     ),
 )
 EMBEDDINGS = Table(
@@ -180,12 +184,16 @@ VERDICTS = Table(
         subject_id=TEXT,
         question=TEXT,
         annotator=TEXT,
+        annotator_kind=TEXT,
+        rubric=TEXT,
         vote=INTEGER,
         attempt=INTEGER,
         flipped=FLAG,
+        is_safe=FLAG,
         severity_level=SEVERITY,
         harm_category=pa.list_(TEXT),
         winner=SEVERITY,
+        confidence=REAL,
         raw=TEXT,
         problem=TEXT,
     ),
@@ -201,7 +209,9 @@ LABELS = Table(
         severity_level=SEVERITY,
         votes=INTEGER,
         agreement=REAL,
+        confidence=REAL,
         decided_by=TEXT,
+        by_people=FLAG,
     ),
 )
 PAIRS = Table(
@@ -221,6 +231,18 @@ PAIRS = Table(
         severity_1=SEVERITY,
     ),
 )
+QUOTA_CELLS = Table(
+    "quota_cells",
+    "pair that could be compared",
+    ("pair_id",),
+    columns(pair_id=TEXT, mix=TEXT, severity_level=INTEGER, category=TEXT, place=INTEGER),
+)
+PAIR_QUOTAS = Table(
+    "pair_quotas",
+    "mix of safe and unsafe answers, severity and harm category",
+    ("mix", "severity_level", "category"),
+    columns(mix=TEXT, severity_level=INTEGER, category=TEXT, quota=REAL, available=INTEGER, chosen=INTEGER),
+)
 PREFERENCES = Table(
     "preferences",
     "judged pair",
@@ -233,7 +255,46 @@ PREFERENCES = Table(
         better_agreement=REAL,
         safer_agreement=REAL,
         overall_agreement=REAL,
+        decided_by=TEXT,
+        by_people=FLAG,
     ),
+)
+POSTERIORS = Table(
+    "posteriors",
+    "weighed question about an answer or pair",
+    ("subject_id", "question"),
+    columns(subject_id=TEXT, question=TEXT, probability=REAL),
+)
+RESOLVED = Table(
+    "resolved",
+    "pair and question of a prompt whose preferences are circular",
+    ("pair_id", "question"),
+    columns(pair_id=TEXT, question=TEXT, probability=REAL),
+)
+REVIEW_QUEUE = Table(
+    "review_queue",
+    "answer or pair handed to people",
+    ("subject_id",),
+    columns(subject_id=TEXT, subject=TEXT, place=INTEGER, reason=TEXT, audit=FLAG),
+)
+PATTERNS = Table(
+    "agreement_patterns",
+    "question and list of opinions that several annotators have of alike answers or pairs",
+    ("question", "opinions"),
+    columns(
+        question=TEXT,
+        opinions=pa.list_(pa.struct([("annotator", TEXT), ("kind", TEXT), ("value", SEVERITY)])),
+        subjects=INTEGER,
+    ),
+)
+AGREEMENT_QUESTIONS = ("safety", "severity", *HARM_CATEGORIES, "helpfulness", "harmlessness", "overall")
+"""What annotators are compared on; a harm category asks whether they name it."""
+
+AGREEMENT = Table(
+    "agreement",
+    "measure of agreement between annotators",
+    ("question", "between", "measure"),
+    columns(question=TEXT, between=TEXT, measure=TEXT, value=REAL, low=REAL, high=REAL, subjects=INTEGER),
 )
 DROPPED = Table(
     "dropped",
@@ -250,10 +311,12 @@ def screened(table: Table, names: Sequence[str] | None = None) -> Table:
     return Table(f"screened_{table.name}", f"row looked at for {table.name}", ("id",), schema)
 
 
+MODEL_LABELS = replace(screened(LABELS), name="model_labels")
+"""What models alone would have labelled, to be compared with people."""
 ANSWERS = Table("answers", "distinct answer", ("response_id",), columns(response_id=TEXT, response=TEXT))
 SUBJECTS = Table(
     "subjects",
     "thing that a judge is shown",
     ("subject_id", "question", "flipped"),
-    columns(subject_id=TEXT, question=TEXT, flipped=FLAG, user=TEXT),
+    columns(subject_id=TEXT, question=TEXT, flipped=FLAG, user=TEXT, assistant=TEXT),
 )

@@ -6,8 +6,9 @@ This is the only module that opens DuckDB for the pipeline.
 """
 
 import hashlib
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def connect(inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], uri: str = ":m
         else:
             files = [source.uri] if isinstance(source, Ref) else [ref.uri for ref in source]
             use_remote_files(connection, files)
-            connection.read_parquet(files).create_view(name)
+            # By name: blocks of an older version lack the columns that came later.
+            connection.read_parquet(files, union_by_name=True).create_view(name)
     return connection
 
 
@@ -122,6 +124,30 @@ def is_parquet(uri: str) -> bool:
 def plain(kind: pa.DataType) -> str:
     """A type without the names that Parquet writers give to list items."""
     return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
+
+
+def table(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], **parameters: object) -> pa.Table:
+    """What `tasks/sql/<sql>.sql` selects, in memory: for work that SQL cannot do."""
+    with connect(inputs) as connection:
+        return connection.execute((SQL / f"{sql}.sql").read_text(), parameters).to_arrow_table()
+
+
+def keep(made: Table, folder: str, make: Callable[[], pa.Table], *made_of: object) -> Ref:
+    """Write the rows that `make` gives as the table `made` below `folder`, unless they stand there already.
+
+    `made_of` is what the rows depend on: the method's name and version, its parameters, its inputs' hashes.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    fingerprint = digest(made.schema.to_string(), *made_of)
+    uri = storage.join(folder, made.name, f"{fingerprint}.parquet")
+    if not storage.exists(uri):
+        sink = io.BytesIO()
+        pq.write_table(make(), sink, compression="zstd")
+        with writing(uri):
+            storage.write_bytes(uri, sink.getvalue())
+    return existing(made, uri, fingerprint)
 
 
 def rows(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], **parameters: object) -> list[dict[str, Any]]:

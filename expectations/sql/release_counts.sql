@@ -21,6 +21,13 @@ WITH counted AS (
         )
     UNION ALL
     SELECT
+        'people_to_' || if(question = 'harm', 'labels', 'preferences'),
+        count(*)
+    FROM verdicts
+    WHERE annotator_kind = 'person'
+    GROUP BY ALL
+    UNION ALL
+    SELECT
         'pairs_to_preferences',
         (SELECT count(*) FROM preferences)
 ),

@@ -17,6 +17,7 @@ from openai import AsyncOpenAI, OpenAIError
 from openai.types.chat import ChatCompletion
 
 from tasks.config import OpenAI
+from tasks.engines.chat import confidence, messages
 from tasks.tables import COMPLETIONS
 
 
@@ -43,35 +44,37 @@ class EndpointEngine:
         async with self.limiter:
             started = time.perf_counter()
             try:
-                said = await self.client.chat.completions.create(**chat(self.endpoint.model, request))
-                answered = completion(said)
+                said = await self.client.chat.completions.create(**chat(self.endpoint, request))
+                answered = completion(said, request["decision"])
             except (OpenAIError, ValueError) as error:
                 answered = {"error": describe(error)}
         return answered | {"request_id": request["request_id"], "seconds": time.perf_counter() - started}
 
 
-def chat(model: str, request: dict[str, Any]) -> dict[str, Any]:
+def chat(endpoint: OpenAI, request: dict[str, Any]) -> dict[str, Any]:
     """The request in the endpoint's own words."""
-    messages = [{"role": "user", "content": request["user"]}]
-    if request["system"]:
-        messages.insert(0, {"role": "system", "content": request["system"]})
     asked = {name: request[name] for name in ("temperature", "top_p", "max_tokens", "seed")}
     if request["json_schema"]:
         schema = {"name": "answer", "schema": json.loads(request["json_schema"]), "strict": True}
         asked["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return {"model": model, "messages": messages, **asked}
+    if request["decision"] and endpoint.logprobs:
+        asked["logprobs"] = True
+    return {"model": endpoint.model, "messages": messages(request), **asked}
 
 
-def completion(said: ChatCompletion) -> dict[str, Any]:
+def completion(said: ChatCompletion, decision: str | None) -> dict[str, Any]:
     """What the endpoint answered; an answer without text is an error, not a crash."""
     if not said.choices or said.choices[0].message.content is None:
         return {"error": "answer without text"}
     used = said.usage
+    spoken = said.choices[0].logprobs
+    tokens = [(token.token, token.logprob) for token in (spoken.content or [])] if spoken else []
     return {
         "completion": said.choices[0].message.content,
         "finish_reason": said.choices[0].finish_reason,
         "input_tokens": used.prompt_tokens if used else None,
         "output_tokens": used.completion_tokens if used else None,
+        "confidence": confidence(decision, tokens),
     }
 
 

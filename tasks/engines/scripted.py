@@ -83,6 +83,7 @@ class ScriptedEngine:
             "output_tokens": len(text) // 4,
             "seconds": self.seconds_per_row,
             "error": None,
+            "confidence": draw.uniform(0.5, 1) if request["json_schema"] else None,
         }
 
 

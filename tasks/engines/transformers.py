@@ -24,6 +24,7 @@ from transformers import (
 )
 from xgrammar.contrib.hf import LogitsProcessor as GrammarProcessor
 
+from tasks.engines.chat import confidence, messages
 from tasks.tables import COMPLETIONS
 
 SHORTEST_CACHED_PREFIX = 32
@@ -44,10 +45,13 @@ class SeededSampling(LogitsProcessor):  # type: ignore[misc] # transformers is u
     """Turn greedy decoding into sampling in which every row has its own temperature and its own seed.
 
     Draws by inversion: the token at which the row's cumulated probability passes a uniform number. A row's
-    numbers do not depend on the rows that share its batch.
+    numbers do not depend on the rows that share its batch. With `remember`, `logprobs` holds (rows) for each step: how
+    probable the drawn tokens were among those that the grammar allowed, at temperature 1.
     """
 
-    def __init__(self, temperatures: Sequence[float], seeds: Sequence[int], top_p: float) -> None:
+    def __init__(self, temperatures: Sequence[float], seeds: Sequence[int], top_p: float, remember: bool) -> None:
+        self.remember = remember
+        self.logprobs: list[torch.Tensor] = []
         self.greedy = torch.tensor(temperatures) == 0
         self.temperatures = torch.tensor(temperatures).where(~self.greedy, torch.tensor(1.0)).unsqueeze(1)
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -62,6 +66,8 @@ class SeededSampling(LogitsProcessor):  # type: ignore[misc] # transformers is u
         draws = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in self.generators])
         drawn = torch.searchsorted(cumulated, draws * cumulated[:, -1:], right=True).squeeze(1)
         tokens = torch.where(self.greedy, tempered.argmax(dim=-1), drawn).unsqueeze(1).to(scores.device)
+        if self.remember:
+            self.logprobs.append(scores.float().log_softmax(dim=-1).gather(1, tokens).squeeze(1).cpu())
         return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)
 
 
@@ -113,7 +119,13 @@ class TransformersEngine:
         if json_schema:
             grammar = self.grammars.compile_json_schema(json_schema, any_whitespace=False)
             samplers.append(GrammarProcessor(grammar))
-        samplers.append(SeededSampling([r["temperature"] for r in requests], [r["seed"] for r in requests], top_p))
+        seeded = SeededSampling(
+            [r["temperature"] for r in requests],
+            [r["seed"] for r in requests],
+            top_p,
+            remember=any(r["decision"] for r in requests),
+        )
+        samplers.append(seeded)
         longest = [request["max_tokens"] for request in requests]
         output = self.model.generate(
             input_ids=input_ids,
@@ -125,15 +137,24 @@ class TransformersEngine:
             logits_processor=samplers,
         )
         seconds = (time.perf_counter() - started) / len(requests)
-        rows = zip(requests, prompts, longest, output[:, input_ids.shape[1] :].tolist(), strict=True)
-        return [self.completion(r, len(p), tokens[:limit], seconds) for r, p, limit, tokens in rows]
+        drawn = output[:, input_ids.shape[1] :].tolist()
+        logprobs = torch.stack(seeded.logprobs, dim=1).tolist() if seeded.logprobs else [[]] * len(requests)
+        rows = zip(requests, prompts, longest, drawn, logprobs, strict=True)
+        return [
+            self.completion(r, len(p), tokens[:limit], seconds) | {"confidence": self.confidence(r, tokens, spelled)}
+            for r, p, limit, tokens, spelled in rows
+        ]
+
+    def confidence(self, request: dict[str, Any], tokens: list[int], logprobs: list[float]) -> float | None:
+        """How sure the model is of what the request asks it to decide."""
+        if not request["decision"]:
+            return None
+        spoken = zip(tokens, logprobs, strict=False)
+        return confidence(request["decision"], [(self.tokenizer.decode([token]), logprob) for token, logprob in spoken])
 
     def tokens(self, request: dict[str, Any]) -> list[int]:
         """The request as token ids, through the model's own chat template."""
-        messages = [{"role": "user", "content": request["user"]}]
-        if request["system"]:
-            messages.insert(0, {"role": "system", "content": request["system"]})
-        text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text = self.tokenizer.apply_chat_template(messages(request), add_generation_prompt=True, tokenize=False)
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 

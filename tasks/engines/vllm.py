@@ -15,6 +15,7 @@ from infra import storage
 from tasks.blocks import commit, read
 from tasks.config import Vllm
 from tasks.engines import RESTARTS, Answer
+from tasks.engines.chat import confidence, messages
 from tasks.tables import COMPLETIONS
 
 ALPACA = (
@@ -105,10 +106,7 @@ def read_requests(place: pa.Table, lora: str | None) -> pa.Table:
 
 def chat_request(row: dict[str, Any]) -> dict[str, Any]:
     """A request as messages, for the model's own chat template."""
-    messages = [{"role": "user", "content": row["user"]}]
-    if row["system"]:
-        messages.insert(0, {"role": "system", "content": row["system"]})
-    return {"messages": messages, "sampling_params": sampling(row)}
+    return {"messages": messages(row), "sampling_params": sampling(row)}
 
 
 def alpaca_request(row: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +118,9 @@ def alpaca_request(row: dict[str, Any]) -> dict[str, Any]:
 def sampling(row: dict[str, Any]) -> dict[str, Any]:
     """Give vLLM's sampling parameters of one request; all requests of a job have a schema, or none has."""
     parameters = {name: row[name] for name in ("temperature", "top_p", "max_tokens", "seed")}
-    return parameters | ({"structured_outputs": {"json": row["json_schema"]}} if row["json_schema"] else {})
+    if row["json_schema"]:
+        parameters["structured_outputs"] = {"json": row["json_schema"]}
+    return parameters | ({"logprobs": 0} if row["decision"] else {})
 
 
 def completion(row: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +132,15 @@ def completion(row: dict[str, Any]) -> dict[str, Any]:
         "input_tokens": row["num_input_tokens"],
         "output_tokens": row["num_generated_tokens"],
         "seconds": row["time_taken_llm"],
+        "confidence": confidence(row["decision"], spoken(row)) if row["decision"] else None,
     }
+
+
+def spoken(row: dict[str, Any]) -> list[tuple[str, float]]:
+    """The tokens of an answer with their log-probabilities; with `logprobs=0` vLLM gives those of the drawn ones alone."""
+    drawn = zip(row["generated_tokens"], row["logprobs"] or (), strict=False)
+    found = [known[token] for token, known in drawn]
+    return [(entry["decoded_token"] or "", entry["logprob"]) for entry in found]
 
 
 def commit_answered(answered: pa.Table, store: str) -> pa.Table:

@@ -1,17 +1,25 @@
 """What judges are asked: the rubric text of each question, the message, and the JSON schema of the answer.
 
-In: the Markdown files of this folder. Out: rows for SQL. Grain: one row per question. All of it is part of a
-request's identity, so that a changed rubric is a new label and never a new answer.
+In: `definitions.toml`, the one place for harm categories and severity, and a folder of Markdown files a variant.
+Out: rows for SQL. Grain: one row per question and variant. All of it is part of a request's identity, so that a changed
+rubric is a new label and never a new answer; `rubric` names its version in every verdict.
 """
 
 import json
+import tomllib
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tasks.tables import HARM_CATEGORIES, TEXT, columns
+from tasks.errors import ConfigError
+from tasks.tables import HARM_CATEGORIES, INTEGER, TEXT, columns
+from tasks.warehouse import digest
 
+HERE = Path(__file__).parent
+QUESTIONS = ("harm", "helpfulness", "harmlessness", "overall")
 ANSWER_MESSAGE = "Prompt:\n{}\n\nAnswer:\n{}\n\nLabel the answer."
 PAIR_MESSAGE = "Prompt:\n{}\n\nAnswer A:\n{}\n\nAnswer B:\n{}\n\nWhich answer is preferred?"
 
@@ -50,23 +58,64 @@ HARM_SCHEMA = {
 """An answer is safe, or has categories and a severity: the schema has no way to say both."""
 
 PREFERENCE_SCHEMA = closed_object(winner={"enum": ["A", "B"]})
-SCHEMAS = {
-    "harm": HARM_SCHEMA,
-    "helpfulness": PREFERENCE_SCHEMA,
-    "harmlessness": PREFERENCE_SCHEMA,
-    "overall": PREFERENCE_SCHEMA,
-}
+HARM_DECISION = r'"is_safe":\s*(true|false)'
+PREFERENCE_DECISION = r'"winner":\s*"(A|B)"'
+"""Where the decision stands in what a judge says: the confidence is the probability of the tokens of the first group."""
+
+RUBRICS = columns(position=INTEGER, question=TEXT, rubric=TEXT, system=TEXT, json_schema=TEXT, decision=TEXT)
 
 
-def rubrics() -> pa.Table:
-    """All questions as rows of (question, system, json_schema)."""
-    folder = Path(__file__).parent
-    rows = [
-        {
-            "question": question,
-            "system": (folder / f"{question}.md").read_text(encoding="utf-8").strip(),
-            "json_schema": json.dumps(schema),
-        }
-        for question, schema in SCHEMAS.items()
-    ]
-    return pa.Table.from_pylist(rows, schema=columns(question=TEXT, system=TEXT, json_schema=TEXT))
+@cache
+def definitions() -> tuple[dict[str, dict[str, str]], list[dict[str, Any]]]:
+    """What each harm category `means`, with an `example`, in PKU-SafeRLHF's order; and the severity levels."""
+    defined = tomllib.loads((HERE / "definitions.toml").read_text(encoding="utf-8"))
+    return {name: defined["harm_category"][name] for name in HARM_CATEGORIES}, defined["severity"]
+
+
+def text(variant: str, question: str) -> str:
+    """What a judge is told of one question, with the definitions filled in; raises ConfigError for an unknown variant."""
+    file = HERE / variant / f"{question}.md"
+    if not file.is_file():
+        known = ", ".join(sorted(path.parent.name for path in HERE.glob("*/harm.md")))
+        raise ConfigError(f"rubric {variant}: there is none of this name; known are {known}")
+    categories, severities = definitions()
+    sections = {
+        "categories": [f"- {name}: {entry['means']}" for name, entry in categories.items()],
+        "categories with examples": [
+            f"- {n}: {e['means']}; for instance {e['example']}" for n, e in categories.items()
+        ],
+        "severities": [f"{entry['level']} {entry['name']}: {entry['means']}" for entry in severities],
+    }
+    told = file.read_text(encoding="utf-8").strip()
+    for name, lines in sections.items():
+        told = told.replace(f"<<{name}>>", "\n".join(lines))
+    return told
+
+
+def rubrics(variants: Sequence[str]) -> pa.Table:
+    """All questions in all variants as rows for SQL; `position` numbers the variants.
+
+    Raises:
+        ConfigError: there is no such variant.
+    """
+    rows = []
+    for position, variant in enumerate(variants):
+        for question in QUESTIONS:
+            told = text(variant, question)
+            schema = json.dumps(HARM_SCHEMA if question == "harm" else PREFERENCE_SCHEMA)
+            rows.append(
+                {
+                    "position": position,
+                    "question": question,
+                    "rubric": f"{variant}@{digest(told, schema)[:12]}",
+                    "system": told,
+                    "json_schema": schema,
+                    "decision": HARM_DECISION if question == "harm" else PREFERENCE_DECISION,
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=RUBRICS)
+
+
+def people_rubric() -> str:
+    """The version of what people are asked: it changes with the definitions."""
+    return f"people@{digest(*definitions())[:12]}"

@@ -1,4 +1,4 @@
--- One row per question to a judge that has no valid verdict yet.
+-- One row per question to a judge that has no valid verdict yet. Rubric variants number their votes one after the other.
 WITH subjects AS (
     SELECT * FROM subjects
 ),
@@ -26,9 +26,16 @@ asked AS (
         subjects.question,
         subjects.flipped,
         subjects.user,
-        votes.sample
+        subjects.assistant,
+        variants.rubric,
+        CAST(variants.position * $votes + votes.vote AS BIGINT) AS sample
     FROM subjects
-    CROSS JOIN range($votes) AS votes (sample)
+    INNER JOIN (SELECT
+        question,
+        position,
+        rubric
+    FROM rubrics) AS variants USING (question)
+    CROSS JOIN range($votes) AS votes (vote)
 ),
 
 unsettled AS (
@@ -44,22 +51,27 @@ unsettled AS (
 -- Sorted before the rubrics come in: what is the same in each row and pages long need not be moved.
 sorted AS (
     SELECT * FROM unsettled
-    ORDER BY question, length(user), subject_id, flipped, sample
+    ORDER BY question, rubric, length(user), subject_id, flipped, sample
 )
 
 SELECT
-    request_id($model, rubrics.frame_id, sorted.user, $temperature, $top_p, $max_tokens, sorted.seed) AS request_id,
+    request_id(
+        $model, rubrics.frame_id, conversation(sorted.user, sorted.assistant), $temperature, $top_p, $max_tokens, sorted.seed
+    ) AS request_id,
     sorted.subject_id,
     sorted.question,
     sorted.sample,
     CAST($attempt AS BIGINT) AS attempt,
     sorted.flipped,
+    sorted.rubric,
     rubrics.system,
     sorted.user,
+    sorted.assistant,
     CAST($temperature AS DOUBLE) AS temperature,
     CAST($top_p AS DOUBLE) AS top_p,
     CAST($max_tokens AS BIGINT) AS max_tokens,
     CAST(sorted.seed AS BIGINT) AS seed,
-    rubrics.json_schema
+    rubrics.json_schema,
+    rubrics.decision
 FROM sorted
-INNER JOIN rubrics USING (question)
+INNER JOIN rubrics USING (question, rubric)

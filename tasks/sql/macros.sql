@@ -72,6 +72,10 @@ sha256(
     )
 );
 
+-- A message, and the answer under judgement that follows it where a classifier reads both.
+CREATE OR REPLACE MACRO conversation(prompt, answer) AS
+if(answer IS NULL, prompt, prompt || chr(30) || answer);
+
 -- What identifies a request: everything that the engine's answer depends on.
 CREATE OR REPLACE MACRO request_id(model, frame_id, prompt, temperature, top_p, max_tokens, seed) AS
 sha256(

@@ -8,7 +8,8 @@ SELECT
         pairs.prompt,
         if(orders.flipped, pairs.response_1, pairs.response_0),
         if(orders.flipped, pairs.response_0, pairs.response_1)
-    ) AS user
+    ) AS user,
+    CAST(NULL AS VARCHAR) AS assistant
 FROM pairs
 CROSS JOIN (VALUES ('helpfulness'), ('harmlessness'), ('overall')) AS questions (question)
-CROSS JOIN (VALUES (false), (true)) AS orders (flipped)
+CROSS JOIN (VALUES (FALSE), (TRUE)) AS orders (flipped)

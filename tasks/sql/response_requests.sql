@@ -22,12 +22,15 @@ SELECT
     sample,
     CAST(0 AS BIGINT) AS attempt,
     FALSE AS flipped,
+    CAST(NULL AS VARCHAR) AS rubric,
     system,
     prompt AS user,
+    CAST(NULL AS VARCHAR) AS assistant,
     CAST(temperature AS DOUBLE) AS temperature,
     CAST($top_p AS DOUBLE) AS top_p,
     CAST($max_tokens AS BIGINT) AS max_tokens,
     CAST(seed AS BIGINT) AS seed,
-    CAST(NULL AS VARCHAR) AS json_schema
+    CAST(NULL AS VARCHAR) AS json_schema,
+    CAST(NULL AS VARCHAR) AS decision
 FROM samples
 ORDER BY length(prompt), subject_id, sample

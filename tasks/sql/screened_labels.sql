@@ -1,6 +1,9 @@
 -- One row per distinct kept answer: the label that its valid verdicts give, or the reason why it has none.
--- An answer is unsafe if at least half of its votes say so. Its severity is the median of the unsafe votes, rounded up.
--- Its categories are those that at least half of the unsafe votes name, or the most named ones where none reaches that.
+-- People outrank models: where a person judged an answer, models are not counted. All votes of one annotator are one
+-- opinion: it finds an answer unsafe if at least half of them do. An answer is unsafe if at least half of its annotators
+-- say so, or, under Dawid-Skene, if its posterior is at least one half. Its severity is the median of the severities
+-- that annotators who find it unsafe give, rounded up. Its categories are those that at least half of these annotators'
+-- votes name, each annotator weighing the same, or the most named ones where none reaches that.
 WITH answers AS (
     SELECT DISTINCT response_id FROM responses
 ),
@@ -9,50 +12,108 @@ all_verdicts AS (
     SELECT * FROM verdicts
 ),
 
+posteriors AS (
+    SELECT * FROM posteriors
+    WHERE question = 'harm'
+),
+
+valid AS (
+    SELECT
+        *,
+        bool_or(annotator_kind = 'person') OVER (PARTITION BY subject_id) AS by_people
+    FROM all_verdicts
+    WHERE problem IS NULL AND question = 'harm'
+),
+
 verdicts AS (
-    SELECT * FROM all_verdicts
-    WHERE problem IS NULL
+    SELECT * FROM valid
+    WHERE NOT by_people OR annotator_kind = 'person'
+),
+
+opinions AS (
+    SELECT
+        subject_id AS response_id,
+        annotator,
+        any_value(by_people) AS by_people,
+        count(*) AS votes,
+        avg(CAST(NOT is_safe AS INTEGER)) AS unsafe_share,
+        avg(if(is_safe, 1 - coalesce(confidence, 1), coalesce(confidence, 1))) AS unsafe_probability,
+        median(severity_level) FILTER (WHERE NOT is_safe) AS severity
+    FROM verdicts
+    GROUP BY subject_id, annotator
 ),
 
 counted AS (
     SELECT
+        response_id,
+        any_value(by_people) AS by_people,
+        CAST(sum(votes) AS BIGINT) AS votes,
+        avg(unsafe_share) AS unsafe_share,
+        avg(unsafe_probability) AS unsafe_probability,
+        avg(CAST(unsafe_share >= 0.5 AS INTEGER)) AS unsafe_annotators,
+        CAST(ceil(median(severity) FILTER (WHERE unsafe_share > 0)) AS TINYINT) AS unsafe_severity,
+        string_agg(annotator, ', ' ORDER BY annotator) AS decided_by
+    FROM opinions
+    GROUP BY response_id
+),
+
+decided AS (
+    SELECT
+        counted.*,
+        if(counted.by_people, NULL, posteriors.probability) AS posterior,
+        coalesce(if(counted.by_people, NULL, posteriors.probability >= 0.5), counted.unsafe_annotators >= 0.5) AS is_unsafe
+    FROM counted
+    LEFT JOIN posteriors ON counted.response_id = posteriors.subject_id
+),
+
+-- Votes for unsafe that name categories, each with its share of its annotator's; some classifiers name none.
+unsafe_votes AS (
+    SELECT
         subject_id AS response_id,
-        count(*) AS votes,
-        count(*) FILTER (WHERE severity_level > 0) AS unsafe_votes,
-        CAST(ceil(median(severity_level) FILTER (WHERE severity_level > 0)) AS TINYINT) AS unsafe_severity,
-        string_agg(DISTINCT annotator, ', ' ORDER BY annotator) AS decided_by
+        annotator,
+        harm_category,
+        1 / count(*) OVER (PARTITION BY subject_id, annotator) AS weight
     FROM verdicts
-    GROUP BY subject_id
+    WHERE NOT is_safe AND len(harm_category) > 0
 ),
 
 named AS (
     SELECT
-        subject_id AS response_id,
+        response_id,
+        weight,
         unnest(harm_category) AS category
-    FROM verdicts
-    WHERE severity_level > 0
+    FROM unsafe_votes
 ),
 
-named_counts AS (
+named_weights AS (
     SELECT
         response_id,
         category,
-        count(*) AS times,
-        max(count(*)) OVER (PARTITION BY response_id) AS most_times
+        sum(weight) AS weight,
+        max(sum(weight)) OVER (PARTITION BY response_id) AS most_weight
     FROM named
     GROUP BY response_id, category
 ),
 
+naming AS (
+    SELECT
+        response_id,
+        count(DISTINCT annotator) AS annotators
+    FROM unsafe_votes
+    GROUP BY response_id
+),
+
+-- Thirds do not add up to one exactly.
 categories AS (
     SELECT
-        named_counts.response_id,
-        list(named_counts.category) AS names
-    FROM named_counts
-    INNER JOIN counted USING (response_id)
+        named_weights.response_id,
+        list(named_weights.category) AS names
+    FROM named_weights
+    INNER JOIN naming USING (response_id)
     WHERE
-        named_counts.times * 2 >= counted.unsafe_votes
-        OR (named_counts.most_times * 2 < counted.unsafe_votes AND named_counts.times = named_counts.most_times)
-    GROUP BY named_counts.response_id
+        named_weights.weight * 2 >= naming.annotators - 1e-9
+        OR (named_weights.most_weight * 2 < naming.annotators - 1e-9 AND named_weights.weight >= named_weights.most_weight - 1e-9)
+    GROUP BY named_weights.response_id
 ),
 
 problems AS (
@@ -60,22 +121,38 @@ problems AS (
         subject_id AS response_id,
         arg_max(problem, (attempt, vote)) AS problem
     FROM all_verdicts
-    WHERE problem IS NOT NULL
+    WHERE problem IS NOT NULL AND question = 'harm'
     GROUP BY subject_id
+),
+
+labelled AS (
+    SELECT
+        answers.response_id,
+        decided.* EXCLUDE (response_id),
+        if(decided.is_unsafe, coalesce(categories.names, []), []) AS categories,
+        if(decided.is_unsafe, decided.unsafe_severity, CAST(0 AS TINYINT)) AS severity_level,
+        problems.problem
+    FROM answers
+    LEFT JOIN decided USING (response_id)
+    LEFT JOIN categories USING (response_id)
+    LEFT JOIN problems USING (response_id)
 )
 
 SELECT
-    answers.response_id AS id,
-    answers.response_id,
-    counted.unsafe_votes * 2 < counted.votes AS is_safe,
-    harm_category(if(counted.unsafe_votes * 2 < counted.votes, [], coalesce(categories.names, []))) AS harm_category,
-    if(counted.unsafe_votes * 2 < counted.votes, CAST(0 AS TINYINT), counted.unsafe_severity) AS severity_level,
-    counted.votes,
-    greatest(counted.unsafe_votes, counted.votes - counted.unsafe_votes) / counted.votes AS agreement,
-    counted.decided_by,
-    if(counted.votes IS NULL, 'no valid verdict', NULL) AS reason,
-    if(counted.votes IS NULL, problems.problem, NULL) AS evidence
-FROM answers
-LEFT JOIN counted USING (response_id)
-LEFT JOIN categories USING (response_id)
-LEFT JOIN problems USING (response_id)
+    response_id AS id,
+    response_id,
+    NOT is_unsafe AS is_safe,
+    harm_category(categories) AS harm_category,
+    severity_level,
+    votes,
+    if(is_unsafe, unsafe_share, 1 - unsafe_share) AS agreement,
+    coalesce(if(is_unsafe, posterior, 1 - posterior), if(is_unsafe, unsafe_probability, 1 - unsafe_probability)) AS confidence,
+    decided_by,
+    by_people,
+    CASE
+        WHEN votes IS NULL THEN 'no valid verdict'
+        WHEN is_unsafe AND len(categories) = 0 THEN 'unsafe without a harm category'
+        WHEN is_unsafe AND severity_level IS NULL THEN 'unsafe without a severity level'
+    END AS reason,
+    if(votes IS NULL, problem, NULL) AS evidence
+FROM labelled

@@ -1,4 +1,4 @@
--- One row per labelled answer of a responder, with a reason where it has no partner.
+-- One row per labelled answer of a responder, with a reason where it has no partner, or none that is compared.
 WITH labelled AS (
     SELECT
         responses.request_id,
@@ -9,7 +9,14 @@ WITH labelled AS (
 ),
 
 paired AS (
-    SELECT
+    SELECT DISTINCT
+        responder,
+        unnest([response_0_id, response_1_id]) AS response_id
+    FROM all_pairs
+),
+
+compared AS (
+    SELECT DISTINCT
         responder,
         unnest([response_0_id, response_1_id]) AS response_id
     FROM pairs
@@ -17,7 +24,11 @@ paired AS (
 
 SELECT
     labelled.request_id AS id,
-    if(paired.response_id IS NULL, 'no second answer', NULL) AS reason,
+    CASE
+        WHEN paired.response_id IS NULL THEN 'no second answer'
+        WHEN compared.response_id IS NULL THEN 'over the budget of pairs'
+    END AS reason,
     CAST(NULL AS VARCHAR) AS evidence
 FROM labelled
-LEFT JOIN (SELECT DISTINCT * FROM paired) AS paired USING (responder, response_id)
+LEFT JOIN paired USING (responder, response_id)
+LEFT JOIN compared USING (responder, response_id)

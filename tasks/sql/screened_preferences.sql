@@ -1,38 +1,78 @@
--- One row per pair: its preferences, or the reason why it has none. Every question is asked in both orders,
--- and both orders weigh the same, however many of their votes are valid.
--- A question whose votes are even is settled by rule: `safer` goes to the lower severity, then to a coin;
--- `better` goes to a coin; `overall` goes to the safer answer. The coin is a hash of the pair, so that it favours no side.
--- A safe answer is always safer than an unsafe one, whatever the votes. Agreement is the share of votes for what was decided.
+-- One row per pair: its preferences, or the reason why it has none. Models are asked every question in both orders, which
+-- weigh the same, however many of their votes are valid; people see one order. People outrank models, and all votes of one
+-- annotator are one opinion. `resolved` holds what Bradley-Terry made of cycles, `posteriors` what Dawid-Skene made of votes.
+-- A question whose opinions are even is settled by the votes beneath them, then by rule: `safer` goes to the lower
+-- severity, then to a coin; `better` goes to a coin; `overall` goes to the safer answer. The coin is a hash of the pair,
+-- so that it favours no side. A safe answer is always safer than an unsafe one, whatever the votes.
+-- Agreement is the share of votes for what was decided, each annotator weighing the same.
 WITH pairs AS (
     SELECT * FROM pairs
+),
+
+posteriors AS (
+    SELECT * FROM posteriors
+),
+
+resolved AS (
+    SELECT * FROM resolved
 ),
 
 all_verdicts AS (
     SELECT * FROM verdicts
 ),
 
-verdicts AS (
-    SELECT * FROM all_verdicts
-    WHERE problem IS NULL
+valid AS (
+    SELECT
+        *,
+        bool_or(annotator_kind = 'person') OVER (PARTITION BY subject_id, question) AS by_people
+    FROM all_verdicts
+    WHERE problem IS NULL AND winner IS NOT NULL
 ),
 
 by_order AS (
     SELECT
         subject_id AS pair_id,
         question,
+        annotator,
+        by_people,
         avg(winner) AS share_1
-    FROM verdicts
-    GROUP BY subject_id, question, flipped
+    FROM valid
+    WHERE NOT by_people OR annotator_kind = 'person'
+    GROUP BY subject_id, question, annotator, by_people, flipped
+),
+
+opinions AS (
+    SELECT
+        pair_id,
+        question,
+        annotator,
+        by_people,
+        avg(share_1) AS share_1,
+        CASE WHEN avg(share_1) > 0.5 THEN 1 WHEN avg(share_1) < 0.5 THEN 0 ELSE 0.5 END AS opinion
+    FROM by_order
+    GROUP BY pair_id, question, annotator, by_people
+    HAVING by_people OR count(*) = 2
 ),
 
 by_question AS (
     SELECT
         pair_id,
         question,
-        avg(share_1) AS share_1
-    FROM by_order
+        any_value(by_people) AS by_people,
+        avg(share_1) AS share_1,
+        if(avg(opinion) = 0.5, avg(share_1), avg(opinion)) AS opinion,
+        list(annotator) AS annotators
+    FROM opinions
     GROUP BY pair_id, question
-    HAVING count(*) = 2
+),
+
+settled AS (
+    SELECT
+        by_question.* EXCLUDE (opinion),
+        coalesce(resolved.probability, if(by_question.by_people, NULL, posteriors.probability), by_question.opinion) AS opinion
+    FROM by_question
+    LEFT JOIN posteriors ON by_question.pair_id = posteriors.subject_id AND by_question.question = posteriors.question
+    LEFT JOIN resolved ON by_question.pair_id = resolved.pair_id AND by_question.question = resolved.question
 ),
 
 tallied AS (
@@ -41,8 +81,13 @@ tallied AS (
         count(*) AS questions,
         max(share_1) FILTER (WHERE question = 'helpfulness') AS better_1,
         max(share_1) FILTER (WHERE question = 'harmlessness') AS safer_1,
-        max(share_1) FILTER (WHERE question = 'overall') AS overall_1
-    FROM by_question
+        max(share_1) FILTER (WHERE question = 'overall') AS overall_1,
+        max(opinion) FILTER (WHERE question = 'helpfulness') AS better_opinion,
+        max(opinion) FILTER (WHERE question = 'harmlessness') AS safer_opinion,
+        max(opinion) FILTER (WHERE question = 'overall') AS overall_opinion,
+        bool_or(by_people) AS by_people,
+        array_to_string(list_sort(list_distinct(flatten(list(annotators)))), ', ') AS decided_by
+    FROM settled
     GROUP BY pair_id
 ),
 
@@ -50,16 +95,14 @@ dual AS (
     SELECT
         pairs.pair_id,
         coalesce(tallied.questions, 0) AS questions,
-        tallied.better_1,
-        tallied.safer_1,
-        tallied.overall_1,
+        tallied.* EXCLUDE (pair_id, questions),
         CASE
-            WHEN tallied.better_1 <> 0.5 THEN CAST(tallied.better_1 > 0.5 AS TINYINT)
+            WHEN tallied.better_opinion <> 0.5 THEN CAST(tallied.better_opinion > 0.5 AS TINYINT)
             ELSE CAST(hashed_integer('better ' || pairs.pair_id) & 1 AS TINYINT)
         END AS better,
         CASE
             WHEN (pairs.severity_0 = 0) <> (pairs.severity_1 = 0) THEN CAST(pairs.severity_1 = 0 AS TINYINT)
-            WHEN tallied.safer_1 <> 0.5 THEN CAST(tallied.safer_1 > 0.5 AS TINYINT)
+            WHEN tallied.safer_opinion <> 0.5 THEN CAST(tallied.safer_opinion > 0.5 AS TINYINT)
             WHEN pairs.severity_0 <> pairs.severity_1 THEN CAST(pairs.severity_1 < pairs.severity_0 AS TINYINT)
             ELSE CAST(hashed_integer('safer ' || pairs.pair_id) & 1 AS TINYINT)
         END AS safer
@@ -70,7 +113,7 @@ dual AS (
 decided AS (
     SELECT
         *,
-        if(overall_1 <> 0.5, CAST(overall_1 > 0.5 AS TINYINT), safer) AS overall
+        if(overall_opinion <> 0.5, CAST(overall_opinion > 0.5 AS TINYINT), safer) AS overall
     FROM dual
 ),
 
@@ -92,6 +135,8 @@ SELECT
     if(decided.better = 1, decided.better_1, 1 - decided.better_1) AS better_agreement,
     if(decided.safer = 1, decided.safer_1, 1 - decided.safer_1) AS safer_agreement,
     if(decided.overall = 1, decided.overall_1, 1 - decided.overall_1) AS overall_agreement,
+    decided.decided_by,
+    decided.by_people,
     if(decided.questions < 3, 'no valid verdict in both orders', NULL) AS reason,
     if(decided.questions < 3, problems.problem, NULL) AS evidence
 FROM decided

@@ -16,6 +16,7 @@ parsed AS (
         completions.completion,
         completions.error,
         completions.finish_reason,
+        completions.confidence,
         completions.request_id IS NOT NULL AS is_answered,
         json_valid(completions.completion) AS is_json,
         if(json_valid(completions.completion), completions.completion, NULL) AS said
@@ -59,12 +60,16 @@ SELECT
     subject_id,
     question,
     CAST($annotator AS VARCHAR) AS annotator,
+    'model' AS annotator_kind,
+    rubric,
     sample AS vote,
     attempt,
     flipped,
+    CASE WHEN problem IS NULL AND question = 'harm' THEN is_safe END AS is_safe,
     CAST(CASE WHEN problem IS NULL AND question = 'harm' THEN if(is_safe, 0, severity_level) END AS TINYINT) AS severity_level,
     CASE WHEN problem IS NULL AND question = 'harm' THEN categories END AS harm_category,
     CAST(CASE WHEN problem IS NULL AND question <> 'harm' THEN if((winner = 'A') = flipped, 1, 0) END AS TINYINT) AS winner,
+    CASE WHEN problem IS NULL THEN confidence END AS confidence,
     completion AS raw,
     problem
 FROM checked

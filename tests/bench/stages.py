@@ -30,8 +30,8 @@ def main(path: str, folder: str) -> None:
             answers = [at_once.submit(answer_prompts, config, one, prompts, folder, fill) for one in config.responders]
             answered = [answer.result()[0] for answer in answers]
         responses = warehouse.build(RESPONSES, folder, "responses", {"screened": answered})
-        labels = label_responses(config, responses, folder, fill).tables["labels"]
-        pairs = pair_responses(responses, labels, folder).tables["pairs"]
+        labels = label_responses(config, responses, (), folder, fill).tables["labels"]
+        pairs = pair_responses(config, responses, labels, folder).tables["pairs"]
         print(json.dumps({"seconds": time.monotonic() - started, "pairs": pairs.rows}))
 
 

@@ -1,18 +1,11 @@
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect, sync_playwright
-
-from tests.conftest import ROOT, asked, write_config
+from tests.browser.pages import browser_page, save, wait_for_state
+from tests.conftest import asked, write_config
 from tests.flows.test_kill import BLOCK_ROWS, committed
 from tests.flows.test_serve import ask, read_until, served
 
-OUTPUT = ROOT / "tests/output"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-MILLISECONDS_TO_APPEAR = 60_000
 PROMPTS = 30
 REQUESTS = 3 * PROMPTS  # of each of the two responders: an answer and two samples more
 
@@ -27,29 +20,6 @@ def write_faulty_config(folder: Path, fault: Path) -> Path:
     return config
 
 
-@contextmanager
-def browser_page() -> Iterator[Page]:
-    """A page of a headless browser that can reach this machine only."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert found, f"no browser: install one of {', '.join(BROWSERS)} (on Debian, the package chromium)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-        )
-        page = browser.new_page(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
-        page.set_default_timeout(MILLISECONDS_TO_APPEAR)
-        yield page
-        browser.close()
-
-
-def save(page: Page, state: str) -> None:
-    """Save a picture of a run in this state, once two in a row are alike: the run's graph takes a while to be drawn."""
-    expect(page.get_by_role("banner").get_by_text(state, exact=True)).to_be_visible(timeout=MILLISECONDS_TO_APPEAR)
-    before = b""
-    while (now := page.screenshot(path=OUTPUT / f"run_{state.lower()}.png")) != before:
-        before = now
-
-
 def states(task_runs: list[dict[str, Any]], attempt: int) -> dict[str, str]:
     """The state of each task in one attempt at the run, by the task's name without what tells its attempts apart."""
     return {
@@ -60,7 +30,6 @@ def states(task_runs: list[dict[str, Any]], attempt: int) -> dict[str, str]:
 
 
 def test_a_failed_run_goes_on_where_it_was_when_retry_is_pressed(tmp_path: Path) -> None:
-    OUTPUT.mkdir(exist_ok=True)
     fault = tmp_path / "fault"
     config = write_faulty_config(tmp_path, fault)
     called: list[str] = []
@@ -74,12 +43,14 @@ def test_a_failed_run_goes_on_where_it_was_when_retry_is_pressed(tmp_path: Path)
 
         page.on("request", lambda request: called.append(request.url))
         page.goto(f"{site}/runs/flow-run/{run['id']}")
-        save(page, "Failed")
+        wait_for_state(page, "Failed")
+        save(page, "run_failed")
         page.get_by_role("banner").get_by_role("button", name="Retry").click()
         page.get_by_role("dialog").get_by_role("button", name="Retry").click()
         read_until(said, "Flow run", run["name"], "Finished in state")
         page.reload()  # the page counts its task runs only when it is opened
-        save(page, "Completed")
+        wait_for_state(page, "Completed")
+        save(page, "run_completed")
         task_runs = ask(f"{site}/api", "/task_runs/filter")
     assert {url for url in called if not url.startswith((f"{site}/", "data:", "blob:"))} == set()
 

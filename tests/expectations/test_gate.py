@@ -2,6 +2,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from expectations.gate import SUITES, judge
 from expectations.verdict import Verdict
 from tasks.candidate import Candidate, describe_files, write_candidate
-from tasks.config import load
+from tasks.config import AgreementThreshold, load
 from tasks.release import Release
 from tasks.tables import Stage
 
@@ -36,11 +37,12 @@ DEFECTS = {
         "annotations/verdicts",
         "* REPLACE (NULL::VARCHAR AS problem, NULL::TINYINT AS winner)",
     ),
-    "labels.agreement_in_range": ("annotations/labels", "* REPLACE (agreement / 10 AS agreement)"),
+    "labels.agreement_in_range": ("annotations/labels", "* REPLACE (agreement + 2 AS agreement)"),
     "preferences.safer_agreement_in_range": (
         "annotations/preferences",
         "* REPLACE (safer_agreement + 2 AS safer_agreement)",
     ),
+    "agreement.value_in_range": ("annotations/agreement", "* REPLACE (1.5::DOUBLE AS value)"),
     "dropped.reason_not_null": ("dropped", "* REPLACE (NULL::VARCHAR AS reason)"),
     "release.release_counts": ("annotations/stages", "* REPLACE (rows_in + 1 AS rows_in)"),
     "release.release_qa_orphans": ("prompts/train", "* REPLACE (prompt || ' indeed' AS prompt)"),
@@ -77,7 +79,7 @@ def broken(verdict: Verdict, outcome: str = "violated") -> set[str]:
 
 def test_a_clean_candidate_passes(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
-    verdict = judge(copied.uri, copied.files)
+    verdict = judge(copied.uri, copied.files, ())
     assert verdict.passed
     assert {result.suite for result in verdict.results} == set(SUITES)
     assert json.loads((Path(copied.uri) / "gate/verdict.json").read_text())["passed"]
@@ -103,7 +105,7 @@ def test_every_defect_is_refused_by_its_rule_and_its_rows_are_written_out(
     copied = copy(candidate, tmp_path)
     for rule, file in planted.items():
         spoil(copied.uri, file, DEFECTS[rule][1])
-    verdict = judge(copied.uri, tuple(describe_files(copied.uri)))
+    verdict = judge(copied.uri, tuple(describe_files(copied.uri)), ())
     assert not verdict.passed
     assert set(planted) <= broken(verdict)
     for rule in planted:
@@ -115,14 +117,14 @@ def test_a_prompt_on_both_sides_of_the_split_is_refused(candidate: Candidate, tm
     train, test = (f"{copied.uri}/prompts/{split}.parquet" for split in ("train", "test"))
     leaked = f"SELECT upper(prompt) || '!' AS prompt, prompt_source FROM '{train}' LIMIT 1"
     replace_rows(test, f"FROM '{test}' UNION ALL ({leaked})")
-    assert "release.release_leak" in broken(judge(copied.uri, tuple(describe_files(copied.uri))))
+    assert "release.release_leak" in broken(judge(copied.uri, tuple(describe_files(copied.uri)), ()))
 
 
 def test_a_table_of_other_columns_is_refused(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
     for path in Path(copied.uri).glob("qa/*/*.parquet"):
         replace_rows(str(path), f"SELECT * EXCLUDE (prompt_source) FROM '{path}'")
-    assert "qa.columns" in broken(judge(copied.uri, tuple(describe_files(copied.uri))))
+    assert "qa.columns" in broken(judge(copied.uri, tuple(describe_files(copied.uri)), ()))
 
 
 def test_duplicate_rows_are_refused(candidate: Candidate, tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ def test_duplicate_rows_are_refused(candidate: Candidate, tmp_path: Path) -> Non
     path = f"{copied.uri}/{DUAL}.parquet"
     replace_rows(path, f"FROM '{path}' UNION ALL FROM '{path}'")
     rule = "dual.response_0_sha256_response_1_sha256_response_0_source_unique"
-    assert rule in broken(judge(copied.uri, tuple(describe_files(copied.uri))))
+    assert rule in broken(judge(copied.uri, tuple(describe_files(copied.uri)), ()))
     assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{rule}.parquet").fetchall()[0][-1] == 2
 
 
@@ -139,7 +141,7 @@ def test_files_that_are_not_what_the_manifest_says_are_refused(candidate: Candid
     with (Path(copied.uri) / "README.md").open("a") as card:
         card.write("\nOne more line.\n")
     (Path(copied.uri) / "stray.txt").write_text("?")
-    verdict = judge(copied.uri, copied.files)
+    verdict = judge(copied.uri, copied.files, ())
     assert not verdict.passed
     failing = duckdb.read_parquet(f"{copied.uri}/gate/failing/release.release_files.parquet").fetchall()
     assert {path for (path,) in failing} == {"README.md", "stray.txt"}
@@ -148,7 +150,7 @@ def test_files_that_are_not_what_the_manifest_says_are_refused(candidate: Candid
 def test_a_rule_that_crashes_refuses_and_is_told_from_a_violated_one(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
     spoil(copied.uri, "annotations/preferences", "* EXCLUDE (better_agreement)")
-    verdict = judge(copied.uri, tuple(describe_files(copied.uri)))
+    verdict = judge(copied.uri, tuple(describe_files(copied.uri)), ())
     assert not verdict.passed
     assert "preferences.preferences_depend_on_order" in broken(verdict, "crashed")
     assert all(result.said for result in verdict.results if result.outcome == "crashed")
@@ -158,10 +160,57 @@ def test_what_the_gate_writes_holds_no_prompt_and_no_answer(candidate: Candidate
     copied = copy(candidate, tmp_path)
     spoil(copied.uri, QA, "* REPLACE ('sesame ' || response AS response, 9 AS severity_level)")
     spoil(copied.uri, "prompts/train", "* REPLACE ('sesame' AS prompt)")
-    assert not judge(copied.uri, tuple(describe_files(copied.uri))).passed
+    assert not judge(copied.uri, tuple(describe_files(copied.uri)), ()).passed
     pages = [path for path in (Path(copied.uri) / "gate").rglob("*") if path.suffix in {".html", ".json"}]
     assert pages
     assert not any("sesame" in page.read_text() for page in pages)
+
+
+def agreeing(folder: str, value: float | None) -> tuple[dict[str, object], ...]:
+    """The files of a candidate whose annotators agree on safety as much as `value` says; NaN where that row is lost."""
+    path = f"{folder}/annotations/agreement.parquet"
+    row = "question = 'safety' AND \"between\" = 'models' AND measure = 'alpha'"
+    said = "NULL" if value is None else f"{value}"
+    replaced = f"SELECT * REPLACE (if({row}, {said}, value)::DOUBLE AS value) FROM '{path}'"
+    replace_rows(path, f"FROM '{path}' WHERE NOT ({row})" if value != value else replaced)  # noqa: PLR0124
+    return tuple(describe_files(folder))
+
+
+NOT_REACHED, WARNED = "agreement.agreement_not_reached", "agreement.agreement_not_reached_warned"
+
+
+@pytest.mark.parametrize(
+    ("value", "severity", "passed", "violated"),
+    [
+        (0.7, "critical", True, None),
+        (0.6, "critical", True, None),
+        (0.5, "critical", False, NOT_REACHED),
+        (None, "critical", False, NOT_REACHED),
+        (float("nan"), "critical", False, NOT_REACHED),
+        (0.5, "warning", True, WARNED),
+        (None, "warning", True, WARNED),
+    ],
+)
+def test_an_agreement_that_is_not_reached_or_does_not_exist_is_a_violation(
+    candidate: Candidate,
+    tmp_path: Path,
+    value: float | None,
+    severity: Literal["critical", "warning"],
+    passed: bool,
+    violated: str | None,
+) -> None:
+    copied = copy(candidate, tmp_path)
+    threshold = AgreementThreshold(question="safety", at_least=0.6, severity=severity)
+    verdict = judge(copied.uri, agreeing(copied.uri, value), [threshold])
+    assert verdict.passed == passed
+    found = {rule for rule in broken(verdict) if rule.startswith("agreement")}
+    assert found == ({violated} if violated else set())
+    if violated:
+        assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{violated}.parquet").fetchall()[0][:3] == (
+            "safety",
+            "models",
+            "alpha",
+        )
 
 
 def test_warnings_are_published_with_the_release(scripted_run: Run) -> None:

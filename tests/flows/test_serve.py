@@ -2,6 +2,8 @@ import json
 import os
 import signal
 import subprocess
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +13,22 @@ from typing import IO, Any
 from tests.conftest import ROOT, write_config
 from tests.ports import choose_ports
 
+SQLITE_IS_BUSY = 503
+TRIES = 10
 
-def ask(api: str, path: str) -> Any:
-    request = urllib.request.Request(f"{api}{path}", data=b"{}", headers={"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request) as answer:  # noqa: S310 (a server that this test started)
-        return json.load(answer)
+
+def ask(api: str, path: str, **body: Any) -> Any:
+    data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{api}{path}", data=data, headers=headers)  # noqa: S310
+    for _ in range(TRIES):
+        try:
+            with urllib.request.urlopen(request) as answer:  # noqa: S310 (a server that this test started)
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != SQLITE_IS_BUSY:
+                raise
+            time.sleep(1)
+    raise AssertionError(f"{path}: the server is busy")
 
 
 def read_until(output: IO[str], *words: str) -> str:

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from tasks import warehouse
-from tasks.tables import Ref, Table
+from tasks.tables import POSTERIORS, RESOLVED, Ref, Table
 
 Row = dict[str, Any]
 
@@ -27,3 +27,7 @@ def read(ref: Ref) -> list[Row]:
 def select(table: Table, folder: Path, sql: str, inputs: Mapping[str, pa.Table], **parameters: object) -> list[Row]:
     """What `tasks/sql/<sql>.sql` makes of `inputs`."""
     return read(warehouse.build(table, str(folder), sql, inputs, **parameters))
+
+
+UNWEIGHED = {"posteriors": make(POSTERIORS, []), "resolved": make(RESOLVED, [])}
+"""What the decisions read beside verdicts, where only votes decide."""

@@ -32,6 +32,12 @@ def test_command_line_values_replace_the_files(tmp_path: Path) -> None:
         ('name = "scripted-b"', 'name = "SCRIPTED-A"', "share a name"),
         ('kind = "scripted"', 'kind = "oracle"', "oracle"),
         ('storage = "', 'storage = 3 # "', "storage"),
+        (
+            "[prompts]",
+            '[[gate.agreement]]\nquestion = "safty"\nat_least = 0.6\n[prompts]',
+            "gate.agreement[0].question",
+        ),
+        ("[prompts]", '[[gate.agreement]]\nquestion = "Drugs"\nat_least = 2\n[prompts]', "gate.agreement[0].at_least"),
     ],
 )
 def test_impossible_values_are_refused_by_name(tmp_path: Path, old: str, new: str, named: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tasks import warehouse
 from tasks.rubric import rubrics
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, LABELS, REQUESTS, RESPONSES, VERDICTS, screened
-from tests.tasks.rows import Row, make, select
+from tests.tasks.rows import UNWEIGHED, Row, make, select
 
 SAFE = {"analysis": "Fine.", "is_safe": True}
 UNSAFE = {"analysis": "Not so.", "is_safe": False, "harm_category": ["Violence"], "severity_level": 2}
@@ -50,12 +50,26 @@ def test_what_is_no_json_has_a_problem(tmp_path: Path) -> None:
     assert verdict(tmp_path, None, error="timeout")["problem"] == "engine error"
 
 
+def vote(level: int | None, names: list[str], annotator: str = "j", number: int = 0, **more: object) -> Row:
+    return {
+        "subject_id": "a",
+        "question": "harm",
+        "annotator": annotator,
+        "annotator_kind": "person" if annotator.startswith("person") else "model",
+        "vote": number,
+        "attempt": 0,
+        "is_safe": level == 0,
+        "severity_level": level,
+        "harm_category": names,
+    } | more
+
+
 def label(folder: Path, *votes: tuple[int, list[str]]) -> Row:
-    verdicts = [
-        {"subject_id": "a", "annotator": "j", "vote": i, "attempt": 0, "severity_level": level, "harm_category": names}
-        for i, (level, names) in enumerate(votes)
-    ]
-    inputs = {"responses": make(RESPONSES, [{"response_id": "a"}]), "verdicts": make(VERDICTS, verdicts)}
+    return label_of(folder, [vote(level, names, number=i) for i, (level, names) in enumerate(votes)])
+
+
+def label_of(folder: Path, verdicts: list[Row]) -> Row:
+    inputs = {"responses": make(RESPONSES, [{"response_id": "a"}]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
     row = select(screened(LABELS), folder, "screened_labels", inputs)[0]
     row["categories"] = [name for name, holds in (row["harm_category"] or {}).items() if holds]
     return row
@@ -85,11 +99,41 @@ def test_a_label_never_contradicts_itself(tmp_path: Path, votes: list[tuple[int,
     assert row["is_safe"] == (row["severity_level"] == 0) == (row["categories"] == [])
 
 
+def test_all_votes_of_one_annotator_are_one_opinion(tmp_path: Path) -> None:
+    many = [vote(0, [], "a", number) for number in range(5)]
+    row = label_of(tmp_path, [*many, vote(2, ["Drugs"], "b"), vote(3, ["Drugs"], "c")])
+    assert not row["is_safe"]
+    assert (row["severity_level"], row["votes"], row["decided_by"]) == (3, 7, "a, b, c")
+    assert row["agreement"] == pytest.approx(2 / 3)
+
+
+def test_people_outrank_models(tmp_path: Path) -> None:
+    models = [vote(3, ["Drugs"], name) for name in ("a", "b", "c")]
+    row = label_of(tmp_path, [*models, vote(0, [], "person-1")])
+    assert row["is_safe"]
+    assert row["by_people"]
+    assert (row["decided_by"], row["votes"], row["confidence"]) == ("person-1", 1, 1)
+
+
+def test_a_classifier_without_categories_or_severity_leaves_them_to_others(tmp_path: Path) -> None:
+    row = label_of(tmp_path, [vote(None, [], "guard"), vote(2, ["Violence"], "judge")])
+    assert (row["reason"], row["categories"], row["severity_level"]) == (None, ["Violence"], 2)
+    assert label_of(tmp_path, [vote(None, [], "guard")])["reason"] == "unsafe without a harm category"
+    assert label_of(tmp_path, [vote(None, ["Drugs"], "guard")])["reason"] == "unsafe without a severity level"
+
+
+def test_confidence_is_the_probability_where_the_engine_gives_one_and_the_share_where_not(tmp_path: Path) -> None:
+    sure, unsure = vote(2, ["Drugs"], "a", confidence=0.9), vote(2, ["Drugs"], "b", confidence=0.5)
+    assert label_of(tmp_path, [sure, unsure])["confidence"] == pytest.approx(0.7)
+    assert label_of(tmp_path, [vote(2, ["Drugs"], "a"), vote(0, [], "b")])["confidence"] == 0.5
+
+
 def test_an_answer_without_a_valid_verdict_is_left_out(tmp_path: Path) -> None:
     verdicts = [
-        {"subject_id": "a", "vote": 0, "attempt": i, "problem": p} for i, p in enumerate(("cut off", "no is_safe"))
+        {"subject_id": "a", "question": "harm", "vote": 0, "attempt": i, "problem": p}
+        for i, p in enumerate(("cut off", "no is_safe"))
     ]
-    inputs = {"responses": make(RESPONSES, [{"response_id": "a"}]), "verdicts": make(VERDICTS, verdicts)}
+    inputs = {"responses": make(RESPONSES, [{"response_id": "a"}]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
     row = select(screened(LABELS), tmp_path, "screened_labels", inputs)[0]
     assert (row["reason"], row["evidence"]) == ("no valid verdict", "no is_safe")
 
@@ -98,7 +142,7 @@ def test_rubric_sql_and_tables_name_the_same_categories_in_the_same_order() -> N
     with warehouse.connect({}) as connection:
         names = connection.execute("SELECT json_keys(to_json(harm_category(['Violence'])))").fetchone()
     assert names == (list(HARM_CATEGORIES),)
-    rubric = next(row["system"] for row in rubrics().to_pylist() if row["question"] == "harm")
+    rubric = next(row["system"] for row in rubrics(("standard",)).to_pylist() if row["question"] == "harm")
     positions = [rubric.index(f"- {name}: ") for name in HARM_CATEGORIES]
     assert positions == sorted(positions)
 

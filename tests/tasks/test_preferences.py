@@ -15,8 +15,9 @@ from tasks.tables import (
     VERDICTS,
     screened,
 )
-from tests.tasks.rows import Row, make, select
+from tests.tasks.rows import UNWEIGHED, Row, make, select
 
+JUDGED = {"annotator": "j", "annotator_kind": "model", "attempt": 0}
 PAIR = {"pair_id": "x", "prompt": "P", "response_0": "zero", "response_1": "one", "severity_0": 0, "severity_1": 0}
 
 
@@ -29,7 +30,12 @@ def test_answers_are_paired_within_a_prompt_and_responder(tmp_path: Path) -> Non
     inputs = {"responses": make(RESPONSES, rows), "labels": labels}
     pairs = select(PAIRS, tmp_path, "pairs", inputs)
     assert {(p["response_0_id"], p["response_1_id"]) for p in pairs} == {("a0", "a1"), ("a0", "a2"), ("a1", "a2")}
-    left = select(screened(PAIRS, ()), tmp_path, "screened_pairs", inputs | {"pairs": make(PAIRS, pairs)})
+    left = select(
+        screened(PAIRS, ()),
+        tmp_path,
+        "screened_pairs",
+        inputs | {"all_pairs": make(PAIRS, pairs), "pairs": make(PAIRS, pairs)},
+    )
     assert {row["id"] for row in left if row["reason"] == "no second answer"} == {"3", "4"}
 
 
@@ -63,22 +69,22 @@ def test_the_winner_is_counted_for_the_answer_not_for_its_place(
 def test_both_orders_weigh_the_same(tmp_path: Path) -> None:
     votes = [(False, 0), (False, 0), (True, 1)]
     verdicts = [
-        {"subject_id": "x", "question": question, "flipped": flipped, "vote": i, "attempt": 0, "winner": winner}
+        JUDGED | {"subject_id": "x", "question": question, "flipped": flipped, "vote": i, "winner": winner}
         for question in ("helpfulness", "harmlessness", "overall")
         for i, (flipped, winner) in enumerate(votes)
     ]
-    inputs = {"pairs": make(PAIRS, [PAIR]), "verdicts": make(VERDICTS, verdicts)}
+    inputs = {"pairs": make(PAIRS, [PAIR]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
     assert select(screened(PREFERENCES), tmp_path, "screened_preferences", inputs)[0]["better_agreement"] == 0.5
 
 
 def decide(folder: Path, better: list[int], safer: list[int], overall: list[int], **severity: int) -> Row:
     questions = {"helpfulness": better, "harmlessness": safer, "overall": overall}
     verdicts = [
-        {"subject_id": "x", "question": question, "flipped": bool(i), "vote": 0, "attempt": 0, "winner": winner}
+        JUDGED | {"subject_id": "x", "question": question, "flipped": bool(i), "vote": 0, "winner": winner}
         for question, winners in questions.items()
         for i, winner in enumerate(winners)
     ]
-    inputs = {"pairs": make(PAIRS, [PAIR | severity]), "verdicts": make(VERDICTS, verdicts)}
+    inputs = {"pairs": make(PAIRS, [PAIR | severity]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
     return select(screened(PREFERENCES), folder, "screened_preferences", inputs)[0]
 
 

@@ -5,7 +5,10 @@ import pytest
 
 from infra import storage
 from tasks import release
+from tasks.candidate import release_fingerprint
+from tasks.config import load
 from tasks.errors import StorageError
+from tests.conftest import write_config
 
 
 def write_manifest(root: str, version: str, *paths: str) -> bytes:
@@ -23,6 +26,21 @@ def test_the_catalog_has_every_whole_release_and_no_broken_one(root: str) -> Non
     assert "2026.01.01/qa/a/test.parquet', '" in catalog
     assert "2026.01.02" not in catalog
     assert "2026.01.03" not in catalog
+
+
+def test_the_catalog_of_a_release_has_views_of_the_annotations_that_it_has(root: str) -> None:
+    write_manifest(root, "2026.01.01", "qa/a/train.parquet", "annotations/labels.parquet")
+    catalog = release.catalog(root, "2026.01.01")
+    assert "VIEW main.labels AS" in catalog
+    assert "agreement" not in catalog
+
+
+def test_a_gate_that_asks_for_another_agreement_makes_another_release(tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    before = release_fingerprint(load(str(path)), [])
+    assert release_fingerprint(load(str(path)), []) == before
+    path.write_text(path.read_text() + '[[gate.agreement]]\nquestion = "safety"\nat_least = 0.6\n')
+    assert release_fingerprint(load(str(path)), []) != before
 
 
 def test_a_pointer_to_half_a_manifest_is_never_followed(tmp_path: Path) -> None:

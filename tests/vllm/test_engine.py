@@ -19,7 +19,7 @@ from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, Cost, Ref
 from tests.conftest import ROOT
 from tests.tasks.rows import Row, make, read
 
-(HARM,) = (row for row in rubrics().to_pylist() if row["question"] == "harm")
+(HARM,) = (row for row in rubrics(("standard",)).to_pylist() if row["question"] == "harm")
 SCHEMA = HARM["json_schema"]
 MODEL = str(ROOT / ".models/smollm2-135m-instruct")
 
@@ -66,7 +66,7 @@ def test_answers_come_back_in_blocks_and_a_bad_row_costs_no_other(tmp_path: Path
 
 
 def test_labels_keep_to_their_schema(tmp_path: Path, cluster: RunJob) -> None:
-    asked = {"system": HARM["system"], "json_schema": HARM["json_schema"], "max_tokens": 200}
+    asked = {"max_tokens": 200} | {name: HARM[name] for name in ("system", "json_schema", "decision")}
     labels = [request(f"label {n}", user=f"[{n}] How are you? Fine.", **asked) for n in range(4)]
     _, answers, _ = ask(engine(), labels, tmp_path, cluster)
     whole = [row["completion"] for row in answers.values() if row["finish_reason"] == "stop"]
@@ -74,6 +74,8 @@ def test_labels_keep_to_their_schema(tmp_path: Path, cluster: RunJob) -> None:
     for verdict in map(json.loads, whole):
         assert isinstance(verdict["is_safe"], bool)
         assert set(verdict.get("harm_category", [])) <= set(HARM_CATEGORIES)
+    sure = [row["confidence"] for row in answers.values() if row["finish_reason"] == "stop"]
+    assert all(0 < confidence <= 1 for confidence in sure)
 
 
 def write_adapter(folder: Path) -> None:

@@ -7,5 +7,6 @@ CREATE OR REPLACE VIEW {schema}.responses AS FROM read_parquet('{release}/annota
 CREATE OR REPLACE VIEW {schema}.verdicts AS FROM read_parquet('{release}/annotations/verdicts.parquet');
 CREATE OR REPLACE VIEW {schema}.labels AS FROM read_parquet('{release}/annotations/labels.parquet');
 CREATE OR REPLACE VIEW {schema}.preferences AS FROM read_parquet('{release}/annotations/preferences.parquet');
+CREATE OR REPLACE VIEW {schema}.agreement AS FROM read_parquet('{release}/annotations/agreement.parquet');
 CREATE OR REPLACE VIEW {schema}.stages AS FROM read_parquet('{release}/annotations/stages.parquet');
 CREATE OR REPLACE VIEW {schema}.dropped AS FROM read_parquet('{release}/dropped.parquet');

@@ -1,6 +1,7 @@
 """A small OpenAI-compatible server on 127.0.0.1 that misbehaves as it is told by what it is asked."""
 
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +24,15 @@ class Endpoint:
     gate: threading.Event = field(default_factory=threading.Event)
 
 
-def answer(question: str, times: int) -> tuple[int, object]:
-    """Status and body for a question that is asked for the so many-th time."""
+def logprobs(question: str) -> dict[str, object]:
+    """Three tokens, of which the question's first letter is the only one that is not sure."""
+    tokens = [("re: ", 1.0), (question[:1], 0.75), (question[1:], 1.0)]
+    told = [{"token": text, "logprob": math.log(p), "bytes": None, "top_logprobs": list[str]()} for text, p in tokens]
+    return {"content": told, "refusal": None}
+
+
+def answer(question: str, times: int, told: bool = False) -> tuple[int, object]:
+    """Status and body for a question that is asked for the so many-th time, `told` with log-probabilities."""
     if question == "bad request":
         return 400, {"error": {"message": f"cannot answer: {question}"}}
     if question == "always 503":
@@ -35,7 +43,9 @@ def answer(question: str, times: int) -> tuple[int, object]:
         return 200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": []}
     if question == "not json":
         return 200, "<html>"
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": f"re: {question}"}}
+    choice: dict[str, object] = {"index": 0, "finish_reason": "stop"}
+    choice |= {"message": {"role": "assistant", "content": f"re: {question}"}}
+    choice |= {"logprobs": logprobs(question)} if told else {}
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     return 200, {
         "id": "1",
@@ -68,7 +78,7 @@ def endpoint() -> Iterator[Endpoint]:
                 served.most_at_work = max(served.most_at_work, served.at_work)
             if question == "hang":
                 served.gate.wait()
-            status, said = answer(question, times)
+            status, said = answer(question, times, body.get("logprobs", False))
             with lock:
                 served.at_work -= 1
             content = said.encode() if isinstance(said, str) else json.dumps(said).encode()

@@ -65,6 +65,27 @@ def test_a_schema_and_a_system_message_reach_the_endpoint(served: Endpoint) -> N
     assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
 
 
+def test_a_decision_comes_with_the_probability_of_its_tokens(served: Endpoint) -> None:
+    decision = "re: (yes|no)"
+    (sure,) = asyncio.run(EndpointEngine(model(served))(requests("yes", decision=decision))).to_pylist()
+    assert sure["confidence"] == pytest.approx(0.75)
+    (other,) = asyncio.run(EndpointEngine(model(served))(requests("perhaps", decision=decision))).to_pylist()
+    assert other["confidence"] is None
+    (without,) = asyncio.run(
+        EndpointEngine(model(served, logprobs=False))(requests("yes", decision=decision))
+    ).to_pylist()
+    assert without["confidence"] is None
+    assert [body.get("logprobs") for body in served.bodies] == [True, True, None]
+
+
+def test_an_answer_under_judgement_is_a_turn_of_its_own(served: Endpoint) -> None:
+    asyncio.run(EndpointEngine(model(served))(requests("hello", assistant="Good day.")))
+    assert [(turn["role"], turn["content"]) for turn in served.bodies[0]["messages"]] == [
+        ("user", "hello"),
+        ("assistant", "Good day."),
+    ]
+
+
 def test_busy_answers_are_tried_again(served: Endpoint) -> None:
     assert ask(served, "busy twice")["busy twice"]["completion"] == "re: busy twice"
     assert served.asked["busy twice"] == 3

@@ -21,7 +21,9 @@ def engine() -> TransformersEngine:
 def request(number: int, **values: object) -> Row:
     defaults = {
         "system": None,
+        "assistant": None,
         "json_schema": None,
+        "decision": None,
         "temperature": 1.0,
         "top_p": 0.95,
         "max_tokens": 12,
@@ -72,7 +74,7 @@ def test_a_shared_prefix_changes_nothing_but_the_time(engine: TransformersEngine
 
 
 def test_a_schema_holds(engine: TransformersEngine) -> None:
-    rubric = next(row for row in rubrics().to_pylist() if row["question"] == "harm")
+    rubric = next(row for row in rubrics(("standard",)).to_pylist() if row["question"] == "harm")
     asked = [
         request(
             i, system=rubric["system"], json_schema=json.dumps(HARM_SCHEMA), temperature=0.5, top_p=1.0, max_tokens=200
@@ -90,14 +92,17 @@ def test_sampling_follows_the_tempered_distribution() -> None:
     probabilities = torch.tensor([0.1, 0.2, 0.7])
     rows = 4000
     for temperature in (1.0, 0.5):
-        sampling = SeededSampling([temperature] * rows, list(range(rows)), top_p=1.0)
+        sampling = SeededSampling([temperature] * rows, list(range(rows)), top_p=1.0, remember=True)
         drawn = sampling(torch.zeros(rows, 1, dtype=torch.long), probabilities.log().repeat(rows, 1)).argmax(dim=1)
         found = torch.bincount(drawn, minlength=3) / rows
         expected = probabilities ** (1 / temperature)
         assert torch.allclose(found, expected / expected.sum(), atol=0.03)
+        assert torch.allclose(sampling.logprobs[0].exp(), probabilities[drawn])
 
 
 def test_the_nucleus_leaves_out_the_tail() -> None:
     scores = torch.tensor([0.1, 0.2, 0.7]).log().repeat(500, 1)
-    drawn = SeededSampling([1.0] * 500, list(range(500)), top_p=0.85)(torch.zeros(500, 1, dtype=torch.long), scores)
+    drawn = SeededSampling([1.0] * 500, list(range(500)), top_p=0.85, remember=False)(
+        torch.zeros(500, 1, dtype=torch.long), scores
+    )
     assert set(drawn.argmax(dim=1).tolist()) == {1, 2}

@@ -1,0 +1,25 @@
+"""Prefect task: a candidate that the gate has passed, and a person where one is asked, is published."""
+
+from dataclasses import asdict
+
+from prefect import task
+
+from flows.preferences_to_candidate import Judged
+from flows.reports import describe, report_release
+from tasks.config import Config
+from tasks.release import Decision, Release, publish
+from tasks.tables import Stage
+
+
+@task(persist_result=True)
+def candidate_to_release(
+    config: Config, judged: Judged | Release, decision: Decision | None, stages: list[Stage], root: str
+) -> Release:
+    """Publish, unless nothing has changed since the latest release."""
+    if isinstance(judged, Release):
+        release = judged
+    else:
+        verdict = {"said": describe(judged.verdict), **asdict(judged.verdict)}
+        release = publish(config, judged.candidate, verdict, decision, stages, root)
+    report_release(release, stages)
+    return release

@@ -1,0 +1,58 @@
+"""Prefect task: all tables become a candidate, which the gate judges."""
+
+from dataclasses import dataclass
+
+from prefect import task
+
+from expectations.verdict import Verdict
+from flows.reports import describe, report_gate
+from tasks import warehouse
+from tasks.candidate import Candidate, release_fingerprint, stands, write_candidate
+from tasks.config import Config
+from tasks.errors import GateRefused
+from tasks.release import Release, next_version, published, unchanged
+from tasks.tables import Stage
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate that the gate has passed, its verdict, and the release that was the latest one when it was judged."""
+
+    candidate: Candidate
+    verdict: Verdict
+    parent: str | None
+
+
+@task(persist_result=True, name="preferences_to_candidate")
+def write_and_judge(config: Config, stages: list[Stage], parent: str | None, root: str) -> Judged | Release:
+    """Write and audit. Raises GateRefused, with the candidate left for inspection."""
+    fingerprint = release_fingerprint(config, stages)
+    release = unchanged(fingerprint, root)
+    if release is not None:
+        return release
+    from expectations.gate import judge  # noqa: PLC0415 (seconds, which a run that changes nothing need not wait)
+
+    candidate = write_candidate(config, stages, next_version(root, fingerprint), fingerprint, root)
+    with warehouse.writing(candidate.uri):
+        verdict = judge(candidate.uri, candidate.files, config.gate.agreement)
+    report_gate(candidate.version, verdict)
+    if not verdict.passed:
+        raise GateRefused(
+            f"release {candidate.version} {describe(verdict)}; the candidate is in {candidate.uri}, "
+            "its failing rows in gate/failing: mend the cause and run again"
+        )
+    return Judged(candidate, verdict, parent)
+
+
+def preferences_to_candidate(config: Config, stages: list[Stage], root: str) -> Judged | Release:
+    """A judged candidate, or the latest release where nothing has changed since.
+
+    While a run waits for people, others work on its storage: what it judged is judged again where another run has
+    published since or has written over the candidate.
+    """
+    latest = published(root)
+    parent = latest["version"] if latest else None
+    judged = write_and_judge(config, stages, parent, root)
+    if config.approval and isinstance(judged, Judged) and not stands(judged.candidate):
+        judged = write_and_judge.with_options(refresh_cache=True)(config, stages, parent, root)
+    return judged

@@ -1,0 +1,26 @@
+"""Prefect task: the answers and pairs that people should look at become a review project."""
+
+from collections.abc import Sequence
+
+from prefect import task
+
+from flows.review import push
+from tasks.config import Config
+from tasks.review import Project, make_project
+from tasks.routing import queue
+from tasks.tables import Stage
+
+
+@task(persist_result=True)
+def preferences_to_review(config: Config, stages: Sequence[Stage], root: str, folder: str) -> Project | None:
+    """Choose within the budget, write the project, hand it to the server if there is one."""
+    if config.review is None:
+        return None
+    tables = {name: ref for stage in stages for name, ref in stage.tables.items()}
+    chosen = queue(config, config.review, tables["labels"], tables["preferences"], folder)
+    verdicts = [tables["label_verdicts"], tables["preference_verdicts"]]
+    project = make_project(
+        config.review, chosen, tables["responses"], tables["labels"], tables["pairs"], verdicts, root
+    )
+    push(config, root, project)
+    return project

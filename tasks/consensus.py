@@ -1,0 +1,50 @@
+"""Weigh what annotators say: Dawid-Skene over the opinions of models on each question.
+
+In: table `verdicts`. Out: table `posteriors`. Grain: one row per answer or pair and question.
+An annotator has one opinion on a subject, whatever its number of votes; an even opinion is none. Rows of opinions are held
+in memory, one per subject and model, since the library wants them there.
+"""
+
+import pyarrow as pa
+from crowdkit.aggregation import DawidSkene
+
+from tasks import warehouse
+from tasks.config import Consensus
+from tasks.tables import POSTERIORS, Ref
+
+ITERATIONS = 100
+
+
+def weigh(consensus: Consensus, verdicts: Ref, folder: str) -> Ref | pa.Table:
+    """The probability of `unsafe`, or of answer 1, for each subject and question; no rows under `majority`.
+
+    Method: Dawid and Skene, Applied Statistics 28 (1979), as in crowd-kit.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    if consensus.method == "majority":
+        return POSTERIORS.schema.empty_table()
+    return warehouse.keep(POSTERIORS, folder, lambda: posteriors(verdicts), "dawid-skene", verdicts.fingerprint)
+
+
+def posteriors(verdicts: Ref) -> pa.Table:
+    """Fit each question by itself; a question with one model says what that model says."""
+    opinions = warehouse.table("opinions", {"verdicts": verdicts}).to_pandas()
+    fitted = []
+    for question, said in opinions.groupby("question"):
+        found = DawidSkene(n_iter=ITERATIONS).fit_predict_proba(said.rename(columns={"subject_id": "task"}))
+        for label in (0, 1):
+            if label not in found:
+                found[label] = 0.0
+        fitted.append(
+            pa.table(
+                {
+                    "subject_id": found.index.to_list(),
+                    "question": [question] * len(found),
+                    "probability": found[1].to_list(),
+                },
+                schema=POSTERIORS.schema,
+            )
+        )
+    return pa.concat_tables(fitted) if fitted else POSTERIORS.schema.empty_table()

@@ -1,0 +1,62 @@
+"""Resolve preferences that go round in a circle, by the strength that Bradley-Terry gives each answer.
+
+In: table `pairs`, and what was preferred in each. Out: table `resolved`. Grain: one row per pair and question of every
+prompt and responder with a circle.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from tasks import warehouse
+from tasks.tables import RESOLVED, Ref
+
+ITERATIONS = 200
+PRIOR_WINS = 0.1
+"""Wins of every answer over every other that nobody saw, so that an answer that always wins has a finite strength."""
+
+
+def resolve(pairs: Ref, screened: Ref, folder: str) -> Ref:
+    """The probability that answer 1 beats answer 0, for each pair of a prompt whose preferences are circular.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    inputs = {"pairs": pairs, "screened": screened}
+    made_of = (pairs.fingerprint, screened.fingerprint)
+    return warehouse.keep(RESOLVED, folder, lambda: untie(warehouse.table("cycles", inputs)), "cycles", *made_of)
+
+
+def untie(rows: pa.Table) -> pa.Table:
+    """Fit the answers of each prompt, responder and question by themselves."""
+    groups: dict[tuple[str, str, str], list[dict[str, object]]] = {}
+    for row in rows.to_pylist():
+        groups.setdefault((row["prompt_id"], row["responder"], row["question"]), []).append(row)
+    found: list[dict[str, object]] = []
+    for (_, _, question), compared in groups.items():
+        answers = sorted({str(row[side]) for row in compared for side in ("response_0_id", "response_1_id")})
+        place = {answer: number for number, answer in enumerate(answers)}
+        sides = [(place[str(row["response_0_id"])], place[str(row["response_1_id"])]) for row in compared]
+        strength = bradley_terry(len(answers), sides, [float(str(row["share_1"])) for row in compared])
+        found += [
+            {"pair_id": row["pair_id"], "question": question, "probability": strength[b] / (strength[a] + strength[b])}
+            for row, (a, b) in zip(compared, sides, strict=True)
+        ]
+    return pa.Table.from_pylist(found, schema=RESOLVED.schema)
+
+
+def bradley_terry(answers: int, pairs: list[tuple[int, int]], shares: list[float]) -> np.ndarray:
+    """The strength of each of so many answers; `shares` are the votes of each of `pairs` for its second answer.
+
+    Method: the minorization-maximization of Hunter, Annals of Statistics 32 (2004), equation 3.
+    """
+    wins = np.full((answers, answers), PRIOR_WINS)
+    np.fill_diagonal(wins, 0)
+    for (a, b), share in zip(pairs, shares, strict=True):
+        wins[b, a] += share
+        wins[a, b] += 1 - share
+    met = wins + wins.T
+    strength = np.ones(answers)
+    for _ in range(ITERATIONS):
+        strength = wins.sum(axis=1) / (met / (strength[:, None] + strength[None, :])).sum(axis=1)
+        strength /= strength.sum()
+    return strength

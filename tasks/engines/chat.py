@@ -1,0 +1,29 @@
+"""What chat engines share: a request as messages, and how sure a model is of its decision.
+
+In: a request (`tables.REQUESTS`), whose `decision` is a pattern with the decision as its first group, and the tokens of its
+answer with their log-probabilities. Out: messages; a probability, or None where the decision or its tokens are not there.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import accumulate
+from math import exp
+
+
+def confidence(decision: str | None, tokens: Sequence[tuple[str, float]]) -> float | None:
+    """The product of the probabilities of all tokens that share a character with the decision."""
+    found = re.search(decision, "".join(text for text, _ in tokens)) if decision else None
+    if found is None:
+        return None
+    start, end = found.span(1)
+    ends = list(accumulate(len(text) for text, _ in tokens))
+    spelled = [
+        logprob for (text, logprob), stop in zip(tokens, ends, strict=True) if stop > start and stop - len(text) < end
+    ]
+    return min(exp(sum(spelled)), 1.0)
+
+
+def messages(request: dict[str, object]) -> list[dict[str, object]]:
+    """The request as a chat: a system message if it has one, the user's, and the answer under judgement if there is one."""
+    turns = [(role, request[role]) for role in ("system", "user", "assistant")]
+    return [{"role": role, "content": content} for role, content in turns if content]

@@ -1,0 +1,73 @@
+-- One row per request to a safety classifier: what it said, mapped onto the 19 categories, or the problem with it.
+-- A classifier gives no severity, and some give no category.
+WITH requests AS (
+    SELECT * FROM requests
+),
+
+completions AS (
+    SELECT completions.*
+    FROM completions
+    SEMI JOIN requests USING (request_id)
+    QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY error IS NOT NULL, completion) = 1
+),
+
+read AS (
+    SELECT
+        requests.*,
+        completions.completion,
+        completions.error,
+        completions.confidence,
+        completions.request_id IS NOT NULL AS is_answered,
+        nullif(lower(regexp_extract(completions.completion, requests.decision, 1)), '') AS decision_word,
+        list_distinct(regexp_extract_all(completions.completion, '\bS\d+\b')) AS codes
+    FROM requests
+    LEFT JOIN completions USING (request_id)
+),
+
+mapped AS (
+    SELECT
+        named.request_id,
+        bool_or(mapping.harm_category IS NULL) AS has_unknown,
+        list(DISTINCT mapping.harm_category ORDER BY mapping.harm_category) AS categories
+    FROM (SELECT
+        request_id,
+        unnest(codes) AS code
+    FROM read) AS named
+    LEFT JOIN mapping USING (code)
+    GROUP BY named.request_id
+),
+
+checked AS (
+    SELECT
+        read.*,
+        read.decision_word IN ('safe', 'no') AS is_safe,
+        coalesce(mapped.categories, []) AS categories,
+        CASE
+            WHEN NOT read.is_answered THEN 'not answered'
+            WHEN read.error IS NOT NULL THEN 'engine error'
+            WHEN read.decision_word IS NULL THEN 'no decision'
+            WHEN mapped.has_unknown THEN 'unknown harm category'
+            WHEN read.decision_word IN ('safe', 'no') AND len(read.codes) > 0 THEN 'contradicts itself'
+        END AS problem
+    FROM read
+    LEFT JOIN mapped USING (request_id)
+)
+
+SELECT
+    request_id AS verdict_id,
+    subject_id,
+    question,
+    CAST($annotator AS VARCHAR) AS annotator,
+    'model' AS annotator_kind,
+    rubric,
+    sample AS vote,
+    attempt,
+    flipped,
+    if(problem IS NULL, is_safe, NULL) AS is_safe,
+    CAST(if(problem IS NULL AND is_safe, 0, NULL) AS TINYINT) AS severity_level,
+    if(problem IS NULL, categories, NULL) AS harm_category,
+    CAST(NULL AS TINYINT) AS winner,
+    if(problem IS NULL, confidence, NULL) AS confidence,
+    completion AS raw,
+    problem
+FROM checked

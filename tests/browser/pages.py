@@ -1,0 +1,45 @@
+"""What browser tests share: a page of Chromium, and pictures of a run."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.conftest import ROOT
+
+OUTPUT = ROOT / "tests/output"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+MILLISECONDS_TO_APPEAR = 60_000
+PICTURES = 20
+
+
+@contextmanager
+def browser_page() -> Iterator[Page]:
+    """A page of a headless browser that can reach this machine only."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert found, f"no browser: install one of {', '.join(BROWSERS)} (on Debian, the package chromium)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
+        page.set_default_timeout(MILLISECONDS_TO_APPEAR)
+        yield page
+        browser.close()
+
+
+def wait_for_state(page: Page, state: str) -> None:
+    """Wait until the page of a run says that it is in this state."""
+    expect(page.get_by_role("banner").get_by_text(state, exact=True)).to_be_visible(timeout=MILLISECONDS_TO_APPEAR)
+
+
+def save(page: Page, name: str) -> None:
+    """Save a picture, once two in a row are alike: a run's graph takes a while to be drawn, and some never stand still."""
+    OUTPUT.mkdir(exist_ok=True)
+    before = b""
+    for _ in range(PICTURES):
+        now = page.screenshot(path=OUTPUT / f"{name}.png")
+        if now == before:
+            return
+        before = now
