@@ -63,8 +63,8 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
         preferred = pairs_to_preferences(settings, paired.tables["pairs"], list(chosen.tables.values()), folder, run)
 
         stages = [prompted, answered, said, labelled, paired, chosen, preferred]
-        preferences_to_review(settings, stages, root, folder)
-        wait_for_people(settings)
+        project = preferences_to_review(settings, stages, root, folder)
+        wait_for_people(settings, project)
         candidate = preferences_to_candidate(settings, stages, root)
         approval = ask_for_approval(settings, candidate, root)
         release = candidate_to_release(settings, candidate, approval, stages, root)

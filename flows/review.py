@@ -73,9 +73,14 @@ def push(config: Config, root: str, project: Project) -> list[Pushed]:
     with connected(server) as client:
         for kind in KINDS:
             if tasks := tasks_of(project.uri, kind):
-                before = config.review.show_models == "before"
-                made = interface_of(project.uri, kind)
-                number = label_studio.ensure_project(client, title(kind, config.name), made, before, HIDDEN)
+                number = label_studio.ensure_project(
+                    client,
+                    title(kind, config.name),
+                    interface_of(project.uri, kind),
+                    config.review.annotators,
+                    config.review.show_models == "before",
+                    HIDDEN,
+                )
                 added = label_studio.add_tasks(client, number, tasks, "subject_id")
                 pushed.append(Pushed(kind, f"{server.url.rstrip('/')}/projects/{number}", added))
     return pushed

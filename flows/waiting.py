@@ -14,21 +14,22 @@ from prefect.logging import get_run_logger
 from prefect.runtime import deployment
 
 from tasks.config import Config
+from tasks.review import Project
+
+WAITED = "waited-for-people"
 
 
-def wait_for_people(config: Config) -> None:
-    """Suspend until people are done with the review; a run from the command line does not wait.
+def wait_for_people(config: Config, project: Project | None) -> None:
+    """Suspend until people are done with `project`, unless it is empty; a run from the command line does not wait.
 
     A run waits once, whatever it hands out after that. One that fails later and is retried does not wait again.
     """
-    key = "people"
     if config.review is None or config.review.wait_hours is None or not can_wait():
         return
-    waited = f"waited-{key}"
-    if read_flow_run_input(waited):
+    if project is None or not project.answers + project.pairs or read_flow_run_input(WAITED):
         return
-    suspend(key, config.review.wait_hours, "people's answers")
-    create_flow_run_input(waited, value=True)
+    suspend("people", config.review.wait_hours, "people's answers")
+    create_flow_run_input(WAITED, value=True)
 
 
 def can_wait() -> bool:

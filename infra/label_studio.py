@@ -84,15 +84,16 @@ def projects(client: httpx.Client) -> list[tuple[int, str]]:
 
 
 def ensure_project(
-    client: httpx.Client, title: str, interface: str, predictions_first: bool, hidden: Sequence[str]
+    client: httpx.Client, title: str, interface: str, annotators: int, predictions_first: bool, hidden: Sequence[str]
 ) -> int:
     """Find or create the project of this title, and give it this labelling interface; say its number.
 
-    The list of tasks of a new project does not show the fields `hidden`.
+    Each task is offered until `annotators` people have done it. The list of tasks of a new project does not show the fields `hidden`.
     """
     settings = {
         "title": title,
         "label_config": interface,
+        "maximum_annotations": annotators,
         "show_collab_predictions": predictions_first,
         "enable_empty_annotation": False,
     }

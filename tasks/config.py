@@ -186,13 +186,15 @@ class LabelStudio(Section):
 class Review(Section):
     """How much people are asked, and where.
 
-    `answers` and `pairs` are the most that one run hands to people; `audit_share` of the answers are drawn at random.
+    `answers` and `pairs` are the most that one run hands to people, each to `annotators` of them; `audit_share` of the
+    answers are drawn at random.
     People see what models said `before` or `after` their own choice. Without `label_studio` there are only files. With
     `wait_hours` a run of a deployment is suspended until people are done, at most so long; else the next run reads them.
     """
 
     answers: int = Field(100, ge=0)
     pairs: int = Field(0, ge=0)
+    annotators: int = Field(1, ge=1)
     audit_share: float = Field(0.2, ge=0, le=1)
     show_models: Literal["before", "after"] = "after"
     label_studio: LabelStudio | None = None

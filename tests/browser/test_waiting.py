@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.waiting import wait_for_people
 from tasks.config import load
+from tasks.review import Project
 from tests.conftest import ROOT, write_config
 from tests.drill.machines import until
 from tests.flows.test_serve import ask, served
@@ -17,9 +18,10 @@ SECONDS_TO_CHANGE = 120
 
 @flow(persist_result=False)
 def waits(config: str) -> None:
-    """Waits for people, then fails until a file is there."""
-    wait_for_people(load(config))
-    assert (Path(config).parent / "mended").exists()
+    """Waits for people, if there is something to do for them, then fails until a file is there."""
+    folder = Path(config).parent
+    wait_for_people(load(config), Project("", 0 if (folder / "done").exists() else 1, 0))
+    assert (folder / "mended").exists()
 
 
 def write_review(folder: Path, hours: float) -> Path:
@@ -61,6 +63,11 @@ def test_a_deployed_run_waits_for_people_once_and_fails_when_nobody_resumes_it(t
             ask(api, f"/flow_runs/{run['id']}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"})
             wait_until(api, run, "Completed")
 
+            (tmp_path / "done").touch()
+            run = wait_until(api, ask(api, start), "Completed", "Suspended")
+            assert run["state_name"] == "Completed"
+            (tmp_path / "done").unlink()
+
             write_review(tmp_path, 1 / 3600)
             run = wait_until(api, ask(api, start), "Failed")
             assert run["state"]["message"] == "The flow was paused and never resumed."
@@ -70,7 +77,7 @@ def test_a_deployed_run_waits_for_people_once_and_fails_when_nobody_resumes_it(t
 
 
 def test_a_run_from_the_command_line_does_not_wait_for_people(tmp_path: Path) -> None:
-    wait_for_people(load(str(write_review(tmp_path, 1))))
+    wait_for_people(load(str(write_review(tmp_path, 1))), Project("", 1, 0))
 
 
 if __name__ == "__main__":
