@@ -14,6 +14,7 @@ import pytest
 from flows.approval import show
 from infra import lock
 from tests.conftest import ROOT, asked, write_config
+from tests.drill.machines import until
 from tests.flows.test_serve import ask, read_until, served
 
 TULIPS = [f"How do I plant {number} tulips?" for number in range(12)]
@@ -22,17 +23,27 @@ SECONDS_TO_CHANGE = 120
 
 @dataclass
 class Site:
-    """A served deployment: the address of its API, and what it prints."""
+    """A served deployment: the address of its API, what it prints, and its home."""
 
     api: str
     said: IO[str]
+    home: Path
 
     def start(self, config: Path) -> dict[str, Any]:
         """Start a run and read until it has left its process."""
+        return self.read(self.create(config))
+
+    def create(self, config: Path) -> dict[str, Any]:
+        """Start a run."""
         (nightly,) = ask(self.api, "/deployments/filter")
         parameters = {"config": str(config), "storage": None}
-        run = ask(self.api, f"/deployments/{nightly['id']}/create_flow_run", parameters=parameters)
-        return self.read(run)
+        return dict(ask(self.api, f"/deployments/{nightly['id']}/create_flow_run", parameters=parameters))
+
+    def raylets(self) -> list[int]:
+        """The nodes of Ray clusters that its runs have started, whoever is their parent now."""
+        found = [process.info for process in psutil.process_iter(["pid", "name", "environ"])]
+        home = ("PREFECT_HOME", str(self.home))
+        return [of["pid"] for of in found if of["name"] == "raylet" and home in (of["environ"] or {}).items()]
 
     def read(self, run: dict[str, Any]) -> dict[str, Any]:
         """Read until the run has left its process, then what the server knows of it."""
@@ -70,7 +81,7 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("served")
     with served(folder, write_config(folder)) as (address, said):
-        yield Site(f"{address}/api", said)
+        yield Site(f"{address}/api", said, folder)
 
 
 def write_approval(folder: Path, prompts: list[str] = TULIPS, **values: object) -> Path:
@@ -88,8 +99,9 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 def test_an_approved_release_is_published_with_name_and_time_and_asked_for_once(site: Site, tmp_path: Path) -> None:
     config = write_approval(tmp_path)
-    clusters = raylets()
-    run = site.start(config)
+    run = site.create(config)
+    until(lambda: bool(site.raylets()), SECONDS_TO_CHANGE, "the run has a cluster")
+    run = site.read(run)
     assert run["state_name"] == "Suspended"
     assert not list(tmp_path.rglob("latest.json"))
     requests = asked(tmp_path)
@@ -102,7 +114,7 @@ def test_an_approved_release_is_published_with_name_and_time_and_asked_for_once(
     assert "tulips" not in page
 
     with lock.exclusive(str(tmp_path / "storage")):  # nobody else holds it
-        assert raylets() <= clusters
+        assert site.raylets() == []
 
     before = datetime.now(UTC).replace(microsecond=0)
     assert site.resume(run, decision="approve", name="Ada Lovelace", reason="read twenty pairs")["status"] == "ACCEPT"
@@ -119,11 +131,6 @@ def test_an_approved_release_is_published_with_name_and_time_and_asked_for_once(
     assert repeated["state_name"] == "Completed"
     assert asked(tmp_path) == requests
     assert len(list((tmp_path / "storage/releases").glob("*/manifest.json"))) == 1
-
-
-def raylets() -> set[psutil.Process]:
-    """The nodes of Ray clusters below this test process: what it serves, and the cluster that tests share."""
-    return {process for process in psutil.Process().children(recursive=True) if process.name() == "raylet"}
 
 
 INCOMPLETE: tuple[dict[str, str], ...] = (
