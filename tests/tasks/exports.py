@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.rubric import people_rubric
+from tasks.rubric import QUESTIONS, people_rubric
 from tasks.tables import PAIRS, RESPONSES
 from tests.tasks.rows import Row, make
 
@@ -50,8 +50,9 @@ def pair_data(flipped: bool = False, **more: object) -> Row:
 def result(**chosen: Sequence[Any]) -> list[Row]:
     """`safety=["safe"]` as Label Studio keeps it."""
     return [
-        {"id": name, "from_name": name, "to_name": "response", "type": "choices", "value": {"choices": list(values)}}
+        {"id": name, "from_name": name, "to_name": to, "type": "choices", "value": {"choices": list(values)}}
         for name, values in chosen.items()
+        for to in ["prompt" if name in QUESTIONS else "response"]
     ]
 
 
