@@ -17,7 +17,7 @@ def preferences_to_review(config: Config, stages: Sequence[Stage], root: str, fo
     if config.review is None:
         return None
     tables = {name: ref for stage in stages for name, ref in stage.tables.items()}
-    chosen = queue(config, config.review, tables["labels"], tables["preferences"], folder)
+    chosen = queue(config, config.review, tables, folder)
     verdicts = [tables["label_verdicts"], tables["preference_verdicts"]]
     project = make_project(
         config.review, chosen, tables["responses"], tables["labels"], tables["pairs"], verdicts, root

@@ -19,7 +19,8 @@ def wrong_labels(config: Config, tables: Tables) -> Section:
     return Section(
         f"Models call {found.rate:.1%} of the answers safe or unsafe otherwise than people do (95% interval "
         f"{found.low:.1%} to {found.high:.1%}): {found.wrong:,} of {found.audited:,} answers that were drawn at random "
-        f"and judged by people, of {found.drawn:,} drawn. Where people judged an answer, their label stands in this release."
+        f"and judged by people, of {found.drawn:,} drawn; they count up to the first that nobody judged. "
+        "Where people judged an answer, their label stands in this release."
     )
 
 

@@ -36,7 +36,7 @@ def label_responses(config: Config, responses: Ref, people: Sequence[Ref], folde
     dropped = warehouse.build(
         DROPPED, folder, "dropped", {"screened": looked_at}, table_name="labels", stage="responses_to_labels"
     )
-    tables = {"label_verdicts": verdicts, "labels": labels, "model_labels": models}
+    tables = {"label_verdicts": verdicts, "labels": labels, "screened_labels": looked_at, "model_labels": models}
     return Stage("responses_to_labels", "distinct answer", looked_at.rows, labels.rows, dropped, tables, cost)
 
 

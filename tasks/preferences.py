@@ -45,7 +45,12 @@ def prefer(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: 
     dropped = warehouse.build(
         DROPPED, folder, "dropped", {"screened": looked_at}, table_name="preferences", stage="pairs_to_preferences"
     )
-    tables = {"preference_verdicts": verdicts, "preferences": preferences, "resolved": resolved}
+    tables = {
+        "preference_verdicts": verdicts,
+        "preferences": preferences,
+        "screened_preferences": looked_at,
+        "resolved": resolved,
+    }
     return Stage("pairs_to_preferences", "pair", looked_at.rows, preferences.rows, dropped, tables, cost)
 
 

@@ -1,6 +1,7 @@
 """Choose what people are asked within their budget, and estimate from an audit how often models are wrong.
 
-In: tables `labels` and `preferences`. Out: table `review_queue`, and the estimate. Grain: one row per answer or pair.
+In: all answers and pairs, with their labels and preferences or the reasons why they have none. Out: table `review_queue`,
+and the estimate. Grain: one row per answer or pair.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ RARE = 0.02
 class LabelError:
     """How often models call an answer safe or unsafe otherwise than people do: `wrong` of `audited` answers.
 
-    `rate` with its 95% interval [`low`, `high`]; `drawn` answers are in the audit, some perhaps not judged yet.
+    `rate` with its 95% interval [`low`, `high`]; `drawn` answers are in the audit. It is judged in the order in which it is
+    drawn, and counts up to the first answer that nobody has judged, or that was skipped.
     """
 
     drawn: int
@@ -32,13 +34,18 @@ class LabelError:
     high: float
 
 
-def queue(config: Config, review: Review, labels: Ref, preferences: Ref, folder: str) -> Ref:
+def queue(config: Config, review: Review, tables: Tables, folder: str) -> Ref:
     """What people are asked next; raises StorageError where the folder cannot be written."""
+    inputs = {
+        "labels": tables["screened_labels"],
+        "model_labels": tables["model_labels"],
+        "preferences": tables["screened_preferences"],
+    }
     return warehouse.build(
         REVIEW_QUEUE,
         folder,
         "review_queue",
-        {"labels": labels, "preferences": preferences},
+        inputs,
         seed=config.seed,
         answers=review.answers,
         pairs=review.pairs,
@@ -51,7 +58,7 @@ def queue(config: Config, review: Review, labels: Ref, preferences: Ref, folder:
 def label_error(config: Config, review: Review, tables: Tables) -> LabelError | None:
     """The share of wrong labels among `model_labels`, estimated without bias from the audit; None before people judged any of it.
 
-    The audit is a simple random sample of all labelled answers. Interval: Wilson's score interval (JASA 22, 1927).
+    The audit is a simple random sample of all answers that models labelled. Interval: Wilson's score interval (JASA 22, 1927).
     """
     (found,) = warehouse.rows(
         "audited",

@@ -73,23 +73,22 @@ def keep(folder: Path, name: str, table: pa.Table) -> Ref:
 
 
 def label(folder: Path, name: str, consensus: Consensus, responses: pa.Table, votes: list[Row]) -> Ref:
-    """The labels that these votes give."""
+    """The labels that these votes give, or the reasons why there are none."""
     verdicts = keep(folder, f"verdicts-{name}", make(VERDICTS, votes))
     inputs = {"responses": responses, "verdicts": verdicts, "posteriors": weigh(consensus, verdicts, str(folder))}
-    looked_at = warehouse.build(screened(LABELS), str(folder), "screened_labels", inputs)
-    return warehouse.build(LABELS, str(folder), "labels", {"screened": looked_at})
+    return warehouse.build(screened(LABELS), str(folder), "screened_labels", inputs)
 
 
 def accuracy(labels: Ref, truth: dict[str, bool]) -> float:
     """Share of the answers whose label is true."""
-    right = [row["is_safe"] != truth[row["response_id"]] for row in read(labels)]
+    right = [row["reason"] is None and row["is_safe"] != truth[row["response_id"]] for row in read(labels)]
     return right.count(True) / len(truth)
 
 
 def orders(folder: Path, labels: Ref, answers: int) -> dict[str, list[str]]:
     """In which order people are asked: ours, and at random."""
     parameters = {"seed": 0, "answers": answers, "pairs": 0, "audit_share": 0.0, "low_confidence": LOW_CONFIDENCE}
-    inputs = {"labels": labels, "preferences": make(PREFERENCES, [])}
+    inputs = {"labels": labels, "model_labels": labels, "preferences": make(screened(PREFERENCES), [])}
     queue = read(warehouse.build(REVIEW_QUEUE, str(folder), "review_queue", inputs, rare=RARE, **parameters))
     routed = [row["subject_id"] for row in queue]
     return {"routed": routed, "random": random.Random(11).sample(routed, len(routed))}

@@ -1,22 +1,13 @@
 import random
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from tasks import warehouse
 from tasks.config import Config, Review, load
 from tasks.routing import label_error, queue
-from tasks.tables import LABELS, MODEL_LABELS, PREFERENCES, Ref
+from tasks.tables import LABELS, MODEL_LABELS, PREFERENCES, screened
 from tests.conftest import write_config
 from tests.tasks.rows import Row, make, read
 
 SURE: Row = {"is_safe": True, "severity_level": 0, "agreement": 1.0, "confidence": 0.95, "by_people": False}
-
-
-def keep(folder: Path, name: str, rows: list[Row]) -> Ref:
-    table = {"labels": LABELS, "preferences": PREFERENCES}[name]
-    pq.write_table(make(table, rows), folder / f"{name}.parquet")
-    return Ref(str(folder / f"{name}.parquet"), len(rows), warehouse.digest(rows))
 
 
 def config(folder: Path) -> Config:
@@ -24,8 +15,12 @@ def config(folder: Path) -> Config:
 
 
 def asked(folder: Path, review: Review, labels: list[Row], preferences: list[Row] | None = None) -> list[Row]:
-    refs = keep(folder, "labels", labels), keep(folder, "preferences", preferences or [])
-    return read(queue(config(folder), review, *refs, str(folder)))
+    tables = {
+        "screened_labels": make(screened(LABELS), labels),
+        "model_labels": make(MODEL_LABELS, labels),
+        "screened_preferences": make(screened(PREFERENCES), preferences or []),
+    }
+    return read(queue(config(folder), review, tables, str(folder)))
 
 
 def test_disagreement_goes_first_then_doubt_then_severe_answers(tmp_path: Path) -> None:
@@ -39,6 +34,21 @@ def test_disagreement_goes_first_then_doubt_then_severe_answers(tmp_path: Path) 
     rows = asked(tmp_path, Review(answers=5, audit_share=0), labels)
     assert [row["subject_id"] for row in rows] == ["even", "split", "doubtful", "severe", "sure"]
     assert [row["reason"] for row in rows] == ["disagreement"] * 2 + ["low confidence", "rare or severe", "rest"]
+
+
+def test_what_models_gave_no_label_or_preference_is_shown_to_people(tmp_path: Path) -> None:
+    labels = [
+        SURE | {"response_id": "doubtful", "confidence": 0.6},
+        {"response_id": "cut", "reason": "no valid verdict"},
+        SURE
+        | {"response_id": "guarded", "is_safe": False, "agreement": 0.5, "reason": "unsafe without a severity level"},
+    ]
+    even = {"better_agreement": 0.5, "safer_agreement": 0.5, "overall_agreement": 0.6, "by_people": False}
+    pairs: list[Row] = [even | {"pair_id": "even"}, {"pair_id": "cut", "reason": "no valid verdict in both orders"}]
+    sure = dict.fromkeys(("better_agreement", "safer_agreement", "overall_agreement"), 1.0)
+    rows = asked(tmp_path, Review(answers=3, pairs=3, audit_share=0), labels, [*pairs, {"pair_id": "sure"} | sure])
+    assert [row["subject_id"] for row in rows] == ["guarded", "cut", "doubtful", "cut", "even", "sure"]
+    assert [row["reason"] for row in rows[:3]] == ["disagreement", "no label", "low confidence"]
 
 
 def test_the_budget_holds_and_nobody_is_asked_twice(tmp_path: Path) -> None:
@@ -80,6 +90,27 @@ def test_the_estimate_of_wrong_labels_covers_the_truth(tmp_path: Path) -> None:
     assert found.drawn == found.audited == 1000
     assert found.low < len(wrong) / 4000 < found.high
     assert found.high - found.low < 0.06
+
+
+def test_an_audit_that_is_under_way_is_counted_as_far_as_it_has_come(tmp_path: Path) -> None:
+    draw = random.Random(6)
+    models = [SURE | {"response_id": f"{n:04}", "agreement": draw.choice((0.5, 1.0))} for n in range(2000)]
+    wrong = {row["response_id"] for row in models if row["agreement"] < 1 and draw.random() < 0.4}
+    handed_out = asked(tmp_path, Review(answers=500), models)
+    audit = [row["subject_id"] for row in handed_out if row["audit"]]
+    done = {*audit[:60], *(row["subject_id"] for row in handed_out if row["reason"] == "disagreement")}
+    people = [
+        row | {"is_safe": row["response_id"] not in wrong, "by_people": True}
+        for row in models
+        if row["response_id"] in done
+    ]
+    tables = {"labels": make(LABELS, people), "model_labels": make(MODEL_LABELS, models)}
+    now = label_error(config(tmp_path), Review(answers=500), tables)
+    grown = label_error(config(tmp_path), Review(answers=2000), tables)
+    assert now
+    assert grown
+    assert (now.drawn, now.audited, now.wrong) == (100, 60, len(wrong & set(audit[:60])))
+    assert (grown.drawn, grown.audited, grown.wrong) == (400, 60, now.wrong)
 
 
 def test_without_people_there_is_no_estimate(tmp_path: Path) -> None:
