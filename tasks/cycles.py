@@ -11,6 +11,8 @@ from tasks import warehouse
 from tasks.tables import RESOLVED, Ref
 
 ITERATIONS = 200
+TIE = 1e-9
+"""What tells answers of one strength apart, as a share of it."""
 PRIOR_WINS = 0.1
 """Wins of every answer over every other that nobody saw, so that an answer that always wins has a finite strength."""
 
@@ -33,10 +35,13 @@ def untie(rows: pa.Table) -> pa.Table:
         groups.setdefault((row["prompt_id"], row["responder"], row["question"]), []).append(row)
     found: list[dict[str, object]] = []
     for (_, _, question), compared in groups.items():
-        answers = sorted({str(row[side]) for row in compared for side in ("response_0_id", "response_1_id")})
+        known = {str(row[side]) for row in compared for side in ("response_0_id", "response_1_id")}
+        answers = sorted(known, key=lambda answer: warehouse.digest(question, answer))
         place = {answer: number for number, answer in enumerate(answers)}
         sides = [(place[str(row["response_0_id"])], place[str(row["response_1_id"])]) for row in compared]
         strength = bradley_terry(len(answers), sides, [float(str(row["share_1"])) for row in compared])
+        # Answers of one strength, as in a circle of even votes, are ordered by the hash, else each pair would fall to a coin.
+        strength *= 1 + TIE * np.arange(len(answers))
         found += [
             {"pair_id": row["pair_id"], "question": question, "probability": strength[b] / (strength[a] + strength[b])}
             for row, (a, b) in zip(compared, sides, strict=True)

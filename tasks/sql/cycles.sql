@@ -1,6 +1,6 @@
 -- One row per pair and question of every prompt and responder whose preferences go round in a circle: what was preferred.
--- A circle of any length among answers that are all compared holds one of three, so three are looked for.
-WITH decided AS (
+-- An answer that beats itself through others is in a circle, whatever its length; it takes three pairs at least.
+WITH RECURSIVE decided AS (
     SELECT
         pairs.prompt_id,
         pairs.responder,
@@ -27,27 +27,35 @@ wins AS (
         if(winner = 0, response_0_id, response_1_id) AS winner_id,
         if(winner = 0, response_1_id, response_0_id) AS loser_id
     FROM decided
+    QUALIFY count(*) OVER (PARTITION BY prompt_id, responder, question) > 2
+),
+
+-- Which answer beats which, directly or through others.
+beats AS (
+    SELECT * FROM wins
+    UNION
+    SELECT
+        beats.prompt_id,
+        beats.responder,
+        beats.question,
+        beats.winner_id,
+        wins.loser_id
+    FROM beats
+    INNER JOIN wins
+        ON
+            beats.prompt_id = wins.prompt_id
+            AND beats.responder = wins.responder
+            AND beats.question = wins.question
+            AND beats.loser_id = wins.winner_id
 ),
 
 circles AS (
     SELECT DISTINCT
-        a.prompt_id,
-        a.responder,
-        a.question
-    FROM wins AS a
-    INNER JOIN wins AS b
-        ON
-            a.prompt_id = b.prompt_id
-            AND a.responder = b.responder
-            AND a.question = b.question
-            AND a.loser_id = b.winner_id
-    INNER JOIN wins AS c
-        ON
-            b.prompt_id = c.prompt_id
-            AND b.responder = c.responder
-            AND b.question = c.question
-            AND b.loser_id = c.winner_id
-            AND a.winner_id = c.loser_id
+        prompt_id,
+        responder,
+        question
+    FROM beats
+    WHERE winner_id = loser_id
 )
 
 SELECT

@@ -1,4 +1,5 @@
--- One row per subject, question and model: 1 for unsafe, or for the second answer. An even opinion is left out.
+-- One row per subject, question and model: 1 for unsafe, or for the second answer. An even opinion is left out, and so is
+-- one on a pair that was judged in one order only.
 WITH by_order AS (
     SELECT
         subject_id,
@@ -17,5 +18,5 @@ SELECT
     CAST(avg(share_1) > 0.5 AS BIGINT) AS label
 FROM by_order
 GROUP BY subject_id, question, annotator
-HAVING avg(share_1) <> 0.5
+HAVING avg(share_1) <> 0.5 AND (question = 'harm' OR count(*) = 2)
 ORDER BY ALL

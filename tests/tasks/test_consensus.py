@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crowdkit.aggregation import BradleyTerry
@@ -10,7 +11,7 @@ from crowdkit.aggregation import BradleyTerry
 from tasks import warehouse
 from tasks.config import Consensus
 from tasks.consensus import weigh
-from tasks.cycles import bradley_terry
+from tasks.cycles import bradley_terry, untie
 from tasks.tables import PAIRS, POSTERIORS, PREFERENCES, RESOLVED, VERDICTS, Ref, screened
 from tests.tasks.rows import Row, make, read, select
 
@@ -62,6 +63,24 @@ def circle(safer: list[int]) -> list[Row]:
     return [where | {"pair_id": f"{x}{y}", "response_0_id": x, "response_1_id": y} for x, y in sides]
 
 
+def test_dawid_skene_leaves_out_what_was_judged_in_one_order(tmp_path: Path) -> None:
+    said: Row = {"question": "overall", "annotator_kind": "model"}
+    both = [
+        said | {"subject_id": f"p{n}", "annotator": "a", "winner": n % 2, "flipped": flipped}
+        for n in range(6)
+        for flipped in (False, True)
+    ]
+    first = [
+        said | {"subject_id": f"p{n}", "annotator": b, "winner": 0, "flipped": False} for n in range(6) for b in "bc"
+    ]
+    weighed = weigh(Consensus(method="dawid-skene"), kept(tmp_path, [*both, *first]), str(tmp_path))
+    assert isinstance(weighed, Ref)
+    assert [round(row["probability"]) for row in sorted(read(weighed), key=lambda row: str(row["subject_id"]))] == [
+        0,
+        1,
+    ] * 3
+
+
 @pytest.mark.parametrize(("winners", "circular"), [([1, 1, 0], True), ([1, 1, 1], False), ([0, 0, 1], True)])
 def test_preferences_that_go_round_are_found(tmp_path: Path, winners: list[int], circular: bool) -> None:
     pairs = circle(winners)
@@ -74,6 +93,34 @@ def test_preferences_that_go_round_are_found(tmp_path: Path, winners: list[int],
     found = [row for row in warehouse.rows("cycles", inputs) if row["question"] == "helpfulness"]
     assert len(found) == (3 if circular else 0)
     assert {row["share_1"] for row in found} <= {0.25, 0.75}
+
+
+def test_a_longer_circle_is_found_where_not_all_pairs_were_compared() -> None:
+    where = {"prompt_id": "p", "responder": "r", "severity_0": 0, "severity_1": 0}
+    sides = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")]
+    pairs = [where | {"pair_id": x + y, "response_0_id": x, "response_1_id": y} for x, y in sides]
+    even = dict.fromkeys(("better_agreement", "safer_agreement", "overall_agreement"), 1.0)
+    won = dict.fromkeys(("better_response_id", "safer_response_id", "overall_response_id"), 0)
+    decided = [{"pair_id": x + y} | won | even for x, y in sides]
+    inputs = {"pairs": make(PAIRS, pairs), "screened": make(screened(PREFERENCES), decided)}
+    assert len(warehouse.rows("cycles", inputs)) == 4 * 3
+
+
+def test_an_even_circle_is_resolved_into_an_order() -> None:
+    rows: list[Row] = [
+        {"prompt_id": f"p{n}", "responder": "r", "question": "overall", "pair_id": f"{n}{x}{y}", "share_1": share}
+        | {"response_0_id": f"{n}{x}", "response_1_id": f"{n}{y}"}
+        for n in range(40)
+        for x, y, share in (("a", "b", 0.0), ("b", "c", 0.0), ("a", "c", 1.0))
+    ]
+    found = {
+        str(row["pair_id"])[-2:] + str(row["pair_id"])[:-2]: row["probability"] > 0.5
+        for row in untie(pa.Table.from_pylist(rows)).to_pylist()
+    }
+    for n in range(40):
+        ab, bc, ac = (found[f"{pair}{n}"] for pair in ("ab", "bc", "ac"))
+        assert not (ab == bc != ac)
+    assert len({found[f"ab{n}"] for n in range(40)}) == 2
 
 
 def test_a_circle_is_resolved_by_the_votes_behind_it() -> None:
