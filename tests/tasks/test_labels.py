@@ -107,6 +107,14 @@ def test_all_votes_of_one_annotator_are_one_opinion(tmp_path: Path) -> None:
     assert row["agreement"] == pytest.approx(2 / 3)
 
 
+def test_who_finds_an_answer_safe_says_nothing_of_its_severity_and_categories(tmp_path: Path) -> None:
+    mostly_safe = [vote(3, ["Cybercrime"], "b", 0), *(vote(0, [], "b", number) for number in range(1, 4))]
+    row = label_of(tmp_path, [vote(1, ["Violence"], "a"), *mostly_safe])
+    assert (row["is_safe"], row["severity_level"], row["categories"]) == (False, 1, ["Violence"])
+    row = label_of(tmp_path, [vote(None, [], "guard"), *mostly_safe])
+    assert (row["reason"], row["severity_level"], row["categories"]) == (None, 3, ["Cybercrime"])
+
+
 def test_people_outrank_models(tmp_path: Path) -> None:
     models = [vote(3, ["Drugs"], name) for name in ("a", "b", "c")]
     row = label_of(tmp_path, [*models, vote(0, [], "person-1")])
