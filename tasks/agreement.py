@@ -18,7 +18,7 @@ from tasks.measures import COHEN, FLEISS, NOMINAL_ALPHA, ORDINAL_ALPHA, PERCENT,
 from tasks.tables import AGREEMENT, AGREEMENT_QUESTIONS, HARM_CATEGORIES, PATTERNS, Ref
 
 BETWEEN = ("models", "people", "models and people")
-VERSION = 1
+VERSION = 2
 KINDS = {"models": "model", "people": "person"}
 
 
@@ -94,15 +94,13 @@ def majority(pattern: dict[str, Any], kind: str) -> float:
 
 
 def measures(values: np.ndarray, counts: np.ndarray, ordinal: bool, seed: int) -> Iterator[dict[str, Any]]:
-    """Percent and alpha of what two raters or more judged; Cohen's kappa of two raters, or Fleiss' of what all judged."""
-    rated = np.isfinite(values).sum(axis=1)
-    raters = max(values.shape[1], 2)
-    for name, measure, needed in (
-        ("percent", PERCENT, 2),
-        ("kappa", COHEN if raters == 2 else FLEISS, raters),
-        ("alpha", ORDINAL_ALPHA if ordinal else NOMINAL_ALPHA, 2),
+    """Percent, kappa (Cohen's of two raters, Fleiss' of more) and alpha of the subjects that two raters or more judged."""
+    usable = np.isfinite(values).sum(axis=1) >= 2
+    for name, measure in (
+        ("percent", PERCENT),
+        ("kappa", COHEN if values.shape[1] == 2 else FLEISS),
+        ("alpha", ORDINAL_ALPHA if ordinal else NOMINAL_ALPHA),
     ):
-        usable = rated >= needed
         found = estimate(measure, values[usable], counts[usable], seed)
         yield {"measure": name, "subjects": int(counts[usable].sum()), **found._asdict()}
 

@@ -64,13 +64,13 @@ def cohen_worth(totals: np.ndarray) -> np.ndarray:
 
 
 def fleiss_sums(values: np.ndarray) -> np.ndarray:
-    """The agreement of each subject, and its share of each level; all raters rated it."""
+    """The agreement of each subject, and its share of each level."""
     given = tallies(values)
     return np.column_stack([percent_worth(percent_sums(values)), given / given.sum(axis=1, keepdims=True)])
 
 
 def fleiss_worth(totals: np.ndarray) -> np.ndarray:
-    """Fleiss' kappa (Psychological Bulletin 76, 1971)."""
+    """Fleiss' kappa (Psychological Bulletin 76, 1971); subjects weigh the same, however many rated each."""
     subjects = totals[:, 1:].sum(axis=1)
     expected = ((totals[:, 1:] / subjects[:, None]) ** 2).sum(axis=1)
     return ratio(totals[:, 0] / subjects - expected, 1 - expected)
