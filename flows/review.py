@@ -104,6 +104,10 @@ def connected(server: LabelStudio) -> Iterator[httpx.Client]:
             yield client
     except label_studio.LabelStudioError as error:
         raise ReviewError(str(error)) from None
+    except (httpx.InvalidURL, UnicodeError):
+        raise ConfigError(
+            f"review.label_studio: the address {server.url} or the key in {server.key_variable} is malformed; mend it"
+        ) from None
 
 
 def take_in(root: str, files: Sequence[str]) -> None:

@@ -16,6 +16,8 @@ from tasks.tables import AGREEMENT_QUESTIONS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=64)]
 """A folder name in every release: letters, digits, `_`, `-` and single dots."""
+A_YEAR = 366 * 24
+"""Hours: nobody waits longer."""
 
 
 class Section(BaseModel):
@@ -168,7 +170,10 @@ class Consensus(Section):
 
 
 class Pairs(Section):
-    """How many pairs are compared, and how they are shared between mixes of safe and unsafe answers."""
+    """How many pairs are compared, and how they are shared between mixes of safe and unsafe answers.
+
+    The shares are relative to each other; a mix without one is only taken where the others have not enough.
+    """
 
     budget: int = Field(ge=1)
     both_safe: float = Field(1 / 3, ge=0, le=1)
@@ -198,7 +203,7 @@ class Review(Section):
     audit_share: float = Field(0.2, ge=0, le=1)
     show_models: Literal["before", "after"] = "after"
     label_studio: LabelStudio | None = None
-    wait_hours: float | None = Field(None, gt=0)
+    wait_hours: float | None = Field(None, gt=0, le=A_YEAR)
 
 
 class AgreementThreshold(Section):
@@ -223,7 +228,7 @@ class Gate(Section):
 class Approval(Section):
     """A person must approve each release; `samples` rows of it are shown with their text, none by default."""
 
-    timeout_hours: float = Field(72, gt=0)
+    timeout_hours: float = Field(72, gt=0, le=A_YEAR)
     samples: int = Field(0, ge=0, le=20)
 
 
@@ -302,6 +307,11 @@ class Config(Section):
             names = [entry.name.lower() for entry in section]
             if len(names) != len(set(names)):
                 raise ValueError(f"two entries share a name: {', '.join(sorted(names))}")
+        for judge in self.judges:
+            if len(judge.rubrics) != len(set(judge.rubrics)):
+                raise ValueError(f"judge {judge.name}: rubrics name one twice; ask for more label_votes instead")
+        if self.pairs and not self.pairs.both_safe + self.pairs.both_unsafe + self.pairs.mixed:
+            raise ValueError("pairs: one of both_safe, both_unsafe and mixed must be above 0")
         return self
 
 

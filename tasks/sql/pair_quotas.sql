@@ -5,13 +5,13 @@ WITH cells AS (
         'both safe' AS mix,
         CAST(0 AS BIGINT) AS severity_level,
         '' AS category,
-        $budget * $both_safe AS quota
+        $budget * $both_safe / ($both_safe + $both_unsafe + $mixed) AS quota
     UNION ALL
     SELECT
         mixes.mix,
         CAST(levels.severity_level AS BIGINT),
         names.category,
-        $budget * mixes.share / (3 * len($harm_categories))
+        $budget * mixes.share / ($both_safe + $both_unsafe + $mixed) / (3 * len($harm_categories))
     FROM (VALUES ('both unsafe', $both_unsafe), ('exactly one safe', $mixed)) AS mixes (mix, share)
     CROSS JOIN range(1, 4) AS levels (severity_level)
     CROSS JOIN (SELECT unnest($harm_categories)) AS names (category)

@@ -37,6 +37,10 @@ def test_command_line_values_replace_the_files(tmp_path: Path) -> None:
             '[[gate.agreement]]\nquestion = "safty"\nat_least = 0.6\n[prompts]',
             "gate.agreement[0].question",
         ),
+        ("label_votes = 3", 'rubrics = ["standard", "standard"]', "rubrics name one twice"),
+        ("[prompts]", "[approval]\ntimeout_hours = inf\n[prompts]", "approval.timeout_hours"),
+        ("[prompts]", "[review]\nwait_hours = 1e9\n[prompts]", "review.wait_hours"),
+        ("[prompts]", "[pairs]\nbudget = 9\nboth_safe = 0\nboth_unsafe = 0\nmixed = 0\n[prompts]", "above 0"),
         ("[prompts]", '[[gate.agreement]]\nquestion = "Drugs"\nat_least = 2\n[prompts]', "gate.agreement[0].at_least"),
     ],
 )

@@ -68,12 +68,14 @@ def test_rare_cells_are_filled_before_frequent_ones_and_unfilled_ones_are_told(t
     assert quotas["exactly one safe", 2, "Drugs"]["chosen"] == 1
     assert quotas["both unsafe", 2, "Violence"]["chosen"] == 1
     assert (quotas["both safe", 0, ""]["available"], quotas["both safe", 0, ""]["chosen"]) == (100, 10)
+    assert sum(row["quota"] for row in quotas.values()) == pytest.approx(12)
     empty = quotas["both unsafe", 3, "Cybercrime"]
     assert (empty["available"], empty["chosen"], empty["quota"]) == (0, 0, pytest.approx(4 / 57))
 
 
 def test_a_mix_without_a_share_is_taken_last(tmp_path: Path) -> None:
-    shares = "pairs = { budget = 3, both_safe = 0, both_unsafe = 0.5, mixed = 0.5 }"
+    shares = "pairs = { budget = 3, both_safe = 0, both_unsafe = 1, mixed = 1 }"
     stage = paired(tmp_path, shares, *[(SAFE, SAFE)] * 9, *[(SAFE, DRUGS)] * 2)
     chosen = {row["mix"]: row["chosen"] for row in read(stage.tables["pair_quotas"]) if row["chosen"]}
     assert chosen == {"both safe": 1, "exactly one safe": 2}
+    assert sum(row["quota"] for row in read(stage.tables["pair_quotas"])) == pytest.approx(3)
