@@ -63,22 +63,18 @@ def compact(found: Found) -> Rows:
         {
             "question": question,
             "between": between,
-            **{name: estimated(found.get((question, between, name)), judged) for name in ("percent", "kappa", "alpha")},
-            "subjects": judged,
+            **{name: estimated(found.get((question, between, name))) for name in ("percent", "kappa", "alpha")},
+            "subjects": found[question, between, "percent"]["subjects"],
         }
         for question in ("safety", "severity", "helpfulness", "harmlessness", "overall")
         for between in BETWEEN
         if (question, between, "percent") in found
-        for judged in [found[question, between, "percent"]["subjects"]]
     ]
 
 
-def estimated(row: dict[str, Any] | None, judged: int) -> str | None:
-    """`0.61 [0.52, 0.70]`, and over how many subjects if not all that were `judged`; None where there is no measure."""
-    if row is None:
-        return None
-    fewer = f" of {row['subjects']:,}" if row["subjects"] != judged else ""
-    return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]{fewer}"
+def estimated(row: dict[str, Any] | None) -> str | None:
+    """`0.61 [0.52, 0.70]`; None where there is no measure."""
+    return None if row is None else f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
 def category_dots(found: Found) -> dict[str, dict[str, tuple[float, float, float]]]:

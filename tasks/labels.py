@@ -12,7 +12,16 @@ from tasks.config import Config, Judge
 from tasks.consensus import weigh
 from tasks.job import RunJob
 from tasks.rubric import ANSWER_MESSAGE
-from tasks.tables import DROPPED, LABELS, SUBJECTS, VERDICTS, Cost, Ref, Stage, screened
+from tasks.tables import (
+    DROPPED,
+    LABELS,
+    SCREENED_LABELS,
+    SUBJECTS,
+    VERDICTS,
+    Cost,
+    Ref,
+    Stage,
+)
 from tasks.verdicts import judge_by
 
 
@@ -48,7 +57,7 @@ def decide(config: Config, responses: Ref, said: Sequence[Ref], folder: str) -> 
         "verdicts": verdicts,
         "posteriors": weigh(config.consensus, verdicts, folder),
     }
-    return warehouse.build(screened(LABELS), folder, "screened_labels", inputs), verdicts
+    return warehouse.build(SCREENED_LABELS, folder, "screened_labels", inputs), verdicts
 
 
 def shown(judge: Judge, responses: Ref, folder: str) -> Ref:

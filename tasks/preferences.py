@@ -14,7 +14,17 @@ from tasks.consensus import weigh
 from tasks.cycles import resolve
 from tasks.job import RunJob
 from tasks.rubric import PAIR_MESSAGE
-from tasks.tables import DROPPED, PREFERENCES, RESOLVED, SUBJECTS, VERDICTS, Cost, Ref, Stage, screened
+from tasks.tables import (
+    DROPPED,
+    PREFERENCES,
+    RESOLVED,
+    SCREENED_PREFERENCES,
+    SUBJECTS,
+    VERDICTS,
+    Cost,
+    Ref,
+    Stage,
+)
 from tasks.verdicts import judge_by
 
 
@@ -56,4 +66,4 @@ def prefer(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: 
 
 def settle(inputs: dict[str, Ref | pa.Table], resolved: Ref | pa.Table, folder: str) -> Ref:
     """Decide every pair by its votes, and those in circles by what `resolved` says."""
-    return warehouse.build(screened(PREFERENCES), folder, "screened_preferences", {**inputs, "resolved": resolved})
+    return warehouse.build(SCREENED_PREFERENCES, folder, "screened_preferences", {**inputs, "resolved": resolved})

@@ -311,7 +311,8 @@ def screened(table: Table, names: Sequence[str] | None = None) -> Table:
     return Table(f"screened_{table.name}", f"row looked at for {table.name}", ("id",), schema)
 
 
-MODEL_LABELS = replace(screened(LABELS), name="model_labels")
+SCREENED_LABELS, SCREENED_PREFERENCES = screened(LABELS), screened(PREFERENCES)
+MODEL_LABELS = replace(SCREENED_LABELS, name="model_labels")
 """What models alone would have labelled, to be compared with people."""
 ANSWERS = Table("answers", "distinct answer", ("response_id",), columns(response_id=TEXT, response=TEXT))
 SUBJECTS = Table(

@@ -18,7 +18,15 @@ from tasks import warehouse
 from tasks.config import Consensus
 from tasks.consensus import weigh
 from tasks.routing import LOW_CONFIDENCE, RARE
-from tasks.tables import HARM_CATEGORIES, LABELS, PREFERENCES, RESPONSES, REVIEW_QUEUE, VERDICTS, Ref, screened
+from tasks.tables import (
+    HARM_CATEGORIES,
+    RESPONSES,
+    REVIEW_QUEUE,
+    SCREENED_LABELS,
+    SCREENED_PREFERENCES,
+    VERDICTS,
+    Ref,
+)
 from tests.tasks.rows import Row, make, read
 
 OUTPUT = Path(__file__).parents[2] / "tests/output/routing.png"
@@ -76,7 +84,7 @@ def label(folder: Path, name: str, consensus: Consensus, responses: pa.Table, vo
     """The labels that these votes give, or the reasons why there are none."""
     verdicts = keep(folder, f"verdicts-{name}", make(VERDICTS, votes))
     inputs = {"responses": responses, "verdicts": verdicts, "posteriors": weigh(consensus, verdicts, str(folder))}
-    return warehouse.build(screened(LABELS), str(folder), "screened_labels", inputs)
+    return warehouse.build(SCREENED_LABELS, str(folder), "screened_labels", inputs)
 
 
 def accuracy(labels: Ref, truth: dict[str, bool]) -> float:
@@ -88,7 +96,7 @@ def accuracy(labels: Ref, truth: dict[str, bool]) -> float:
 def orders(folder: Path, labels: Ref, answers: int) -> dict[str, list[str]]:
     """In which order people are asked: ours, and at random."""
     parameters = {"seed": 0, "answers": answers, "pairs": 0, "audit_share": 0.0, "low_confidence": LOW_CONFIDENCE}
-    inputs = {"labels": labels, "model_labels": labels, "preferences": make(screened(PREFERENCES), [])}
+    inputs = {"labels": labels, "model_labels": labels, "preferences": make(SCREENED_PREFERENCES, [])}
     queue = read(warehouse.build(REVIEW_QUEUE, str(folder), "review_queue", inputs, rare=RARE, **parameters))
     routed = [row["subject_id"] for row in queue]
     return {"routed": routed, "random": random.Random(11).sample(routed, len(routed))}

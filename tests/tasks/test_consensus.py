@@ -12,7 +12,14 @@ from tasks import warehouse
 from tasks.config import Consensus
 from tasks.consensus import weigh
 from tasks.cycles import bradley_terry, untie
-from tasks.tables import PAIRS, POSTERIORS, PREFERENCES, RESOLVED, VERDICTS, Ref, screened
+from tasks.tables import (
+    PAIRS,
+    POSTERIORS,
+    RESOLVED,
+    SCREENED_PREFERENCES,
+    VERDICTS,
+    Ref,
+)
 from tests.tasks.rows import Row, make, read, select
 
 
@@ -89,7 +96,7 @@ def test_preferences_that_go_round_are_found(tmp_path: Path, winners: list[int],
         | {"safer_response_id": 0, "safer_agreement": 1.0, "overall_response_id": 0, "overall_agreement": 1.0}
         for pair, winner in zip(pairs, winners, strict=True)
     ]
-    inputs = {"pairs": make(PAIRS, pairs), "screened": make(screened(PREFERENCES), decided)}
+    inputs = {"pairs": make(PAIRS, pairs), "screened": make(SCREENED_PREFERENCES, decided)}
     found = [row for row in warehouse.rows("cycles", inputs) if row["question"] == "helpfulness"]
     assert len(found) == (3 if circular else 0)
     assert {row["share_1"] for row in found} <= {0.25, 0.75}
@@ -102,7 +109,7 @@ def test_a_longer_circle_is_found_where_not_all_pairs_were_compared() -> None:
     even = dict.fromkeys(("better_agreement", "safer_agreement", "overall_agreement"), 1.0)
     won = dict.fromkeys(("better_response_id", "safer_response_id", "overall_response_id"), 0)
     decided = [{"pair_id": x + y} | won | even for x, y in sides]
-    inputs = {"pairs": make(PAIRS, pairs), "screened": make(screened(PREFERENCES), decided)}
+    inputs = {"pairs": make(PAIRS, pairs), "screened": make(SCREENED_PREFERENCES, decided)}
     assert len(warehouse.rows("cycles", inputs)) == 4 * 3
 
 
@@ -151,5 +158,5 @@ def test_a_resolved_circle_decides_and_a_safe_answer_still_beats_an_unsafe_one(t
     resolved = [{"pair_id": "x", "question": q, "probability": 0.9} for q in ("helpfulness", "harmlessness")]
     inputs = {"pairs": make(PAIRS, [pair]), "verdicts": make(VERDICTS, verdicts), "resolved": make(RESOLVED, resolved)}
     inputs["posteriors"] = make(POSTERIORS, [])
-    row = select(screened(PREFERENCES), tmp_path, "screened_preferences", inputs)[0]
+    row = select(SCREENED_PREFERENCES, tmp_path, "screened_preferences", inputs)[0]
     assert (row["better_response_id"], row["better_agreement"], row["safer_response_id"]) == (1, 0, 0)

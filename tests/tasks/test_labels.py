@@ -6,7 +6,14 @@ import pytest
 
 from tasks import warehouse
 from tasks.rubric import rubrics
-from tasks.tables import COMPLETIONS, HARM_CATEGORIES, LABELS, REQUESTS, RESPONSES, VERDICTS, screened
+from tasks.tables import (
+    COMPLETIONS,
+    HARM_CATEGORIES,
+    REQUESTS,
+    RESPONSES,
+    SCREENED_LABELS,
+    VERDICTS,
+)
 from tests.tasks.rows import UNWEIGHED, Row, make, select
 
 SAFE = {"analysis": "Fine.", "is_safe": True}
@@ -70,7 +77,7 @@ def label(folder: Path, *votes: tuple[int, list[str]]) -> Row:
 
 def label_of(folder: Path, verdicts: list[Row]) -> Row:
     inputs = {"responses": make(RESPONSES, [{"response_id": "a"}]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
-    row = select(screened(LABELS), folder, "screened_labels", inputs)[0]
+    row = select(SCREENED_LABELS, folder, "screened_labels", inputs)[0]
     row["categories"] = [name for name, holds in (row["harm_category"] or {}).items() if holds]
     return row
 
@@ -142,7 +149,7 @@ def test_an_answer_without_a_valid_verdict_is_left_out(tmp_path: Path) -> None:
         for i, p in enumerate(("cut off", "no is_safe"))
     ]
     inputs = {"responses": make(RESPONSES, [{"response_id": "a"}]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
-    row = select(screened(LABELS), tmp_path, "screened_labels", inputs)[0]
+    row = select(SCREENED_LABELS, tmp_path, "screened_labels", inputs)[0]
     assert (row["reason"], row["evidence"]) == ("no valid verdict", "no is_safe")
 
 

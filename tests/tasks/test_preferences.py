@@ -8,9 +8,9 @@ from tasks.tables import (
     HARM_CATEGORIES,
     LABELS,
     PAIRS,
-    PREFERENCES,
     REQUESTS,
     RESPONSES,
+    SCREENED_PREFERENCES,
     SUBJECTS,
     VERDICTS,
     screened,
@@ -74,7 +74,7 @@ def test_both_orders_weigh_the_same(tmp_path: Path) -> None:
         for i, (flipped, winner) in enumerate(votes)
     ]
     inputs = {"pairs": make(PAIRS, [PAIR]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
-    assert select(screened(PREFERENCES), tmp_path, "screened_preferences", inputs)[0]["better_agreement"] == 0.5
+    assert select(SCREENED_PREFERENCES, tmp_path, "screened_preferences", inputs)[0]["better_agreement"] == 0.5
 
 
 def decide(folder: Path, better: list[int], safer: list[int], overall: list[int], **severity: int) -> Row:
@@ -85,7 +85,7 @@ def decide(folder: Path, better: list[int], safer: list[int], overall: list[int]
         for i, winner in enumerate(winners)
     ]
     inputs = {"pairs": make(PAIRS, [PAIR | severity]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
-    return select(screened(PREFERENCES), folder, "screened_preferences", inputs)[0]
+    return select(SCREENED_PREFERENCES, folder, "screened_preferences", inputs)[0]
 
 
 def test_votes_that_agree_decide_with_full_agreement(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from tasks.config import Config, Review, load
 from tasks.routing import label_error, queue
-from tasks.tables import LABELS, MODEL_LABELS, PREFERENCES, screened
+from tasks.tables import LABELS, MODEL_LABELS, SCREENED_LABELS, SCREENED_PREFERENCES
 from tests.conftest import write_config
 from tests.tasks.rows import Row, make, read
 
@@ -16,9 +16,9 @@ def config(folder: Path) -> Config:
 
 def asked(folder: Path, review: Review, labels: list[Row], preferences: list[Row] | None = None) -> list[Row]:
     tables = {
-        "screened_labels": make(screened(LABELS), labels),
+        "screened_labels": make(SCREENED_LABELS, labels),
         "model_labels": make(MODEL_LABELS, labels),
-        "screened_preferences": make(screened(PREFERENCES), preferences or []),
+        "screened_preferences": make(SCREENED_PREFERENCES, preferences or []),
     }
     return read(queue(config(folder), review, tables, str(folder)))
 
