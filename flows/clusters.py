@@ -50,7 +50,8 @@ def alone(root: str) -> Iterator[Callable[[], None]]:
 def job_runner(config: Config, root: str, check_alone: Callable[[], None]) -> Iterator[RunJob]:
     """Give the function that runs one job of this run; `root` is the storage, where jobs are handed over.
 
-    `check_alone` is called after each block, and stops the run by what it raises.
+    `check_alone` is called after each block, and stops the run by what it raises. The budget is looked at then, too, and
+    before a job starts.
 
     What ends the body early, a cancellation for one, stops the jobs that are still at work on other machines: they are
     followed by threads, which hear of it only by that. The function raises what `tasks.job.fill` raises, and BudgetSpent.
@@ -70,6 +71,7 @@ def job_runner(config: Config, root: str, check_alone: Callable[[], None]) -> It
             keep_to(config.budget, sum(spent.values(), Cost()), job.name)
 
         with slots:
+            keep_to(config.budget, sum(spent.values(), Cost()), job.name)
             at_work[job.id] = job
             try:
                 place(config.cluster, job, root, told)

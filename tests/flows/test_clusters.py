@@ -15,6 +15,9 @@ from tasks.plan import plan
 from tasks.tables import Cost, Ref
 from tests.conftest import asked, write_config
 
+OF_A_RESPONDER = 12 * 3
+"""Requests: twelve prompts, three samples each."""
+
 
 def add(config: Path, text: str) -> Path:
     config.write_text(config.read_text() + text)
@@ -24,11 +27,11 @@ def add(config: Path, text: str) -> Path:
 def test_a_run_stops_when_its_budget_of_tokens_is_spent_and_the_next_one_goes_on(
     tmp_path: Path, cluster: RunJob, prefect_server: None
 ) -> None:
-    config = add(write_config(tmp_path, seconds_per_row=0.1), "\n[budget]\nmax_tokens = 1000\n")
-    with pytest.raises(BudgetSpent, match="max_tokens is 1,000"):
+    config = add(write_config(tmp_path), "\n[budget]\nmax_tokens = 200\n")
+    with pytest.raises(BudgetSpent, match="max_tokens is 200"):
         pipeline(str(config))
     first = asked(tmp_path)
-    assert 0 < len(first) < 72
+    assert 0 < len(first) <= OF_A_RESPONDER
     write_config(tmp_path)
     pipeline(str(config))
     second = asked(tmp_path)[len(first) :]
@@ -52,7 +55,7 @@ def test_a_responder_that_fails_leaves_the_others_alone(tmp_path: Path, cluster:
     with pytest.raises(ModelError, match=r"responses by scripted-b: the engine of scripted stopped: .*injected fault"):
         pipeline(str(config))
     by_the_other = asked(tmp_path)
-    assert len(by_the_other) == len(set(by_the_other)) == 12 * 3
+    assert len(by_the_other) == len(set(by_the_other)) == OF_A_RESPONDER
     fault.unlink()
     pipeline(str(config))
     assert set(asked(tmp_path)[36:]).isdisjoint(by_the_other)
