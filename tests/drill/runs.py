@@ -35,6 +35,7 @@ KEYS = {
     "annotations/verdicts.parquet": ["verdict_id"],
     "annotations/labels.parquet": ["response_id"],
     "annotations/preferences.parquet": ["pair_id"],
+    "annotations/agreement.parquet": ["question", "between", "measure"],
     "annotations/stages.parquet": ["stage"],
     "dropped.parquet": ["table_name", "id", "stage", "reason"],
 }
