@@ -52,7 +52,7 @@ test-vllm: $(MODELS) $(INSTALLED_VLLM) ## vLLM on the CPU, in an environment of 
 test-browser: $(INSTALLED) ## retries, waiting and approval of a served deployment, in the Prefect UI; needs Chromium
 	$(BIN)/pytest tests/browser
 
-test-review: $(INSTALLED) $(INSTALLED_LABEL_STUDIO) ## a real Label Studio, in an environment of its own; needs Chromium
+test-review: $(MODELS) $(INSTALLED_LABEL_STUDIO) ## a real Label Studio, in an environment of its own; needs Chromium
 	$(BIN)/pytest tests/review
 
 drill: $(INSTALLED) ## every fault on a Ray cluster of three nodes; prints what each one cost

@@ -5,7 +5,7 @@ WITH drawn AS (
     SELECT
         response_id,
         is_safe,
-        row_number() OVER (ORDER BY sha256(concat_ws(' ', 'audit', $seed, response_id))) AS place
+        row_number() OVER (ORDER BY audit_draw($seed, response_id)) AS place
     FROM model_labels
     WHERE reason IS NULL
     QUALIFY place <= round($answers * $audit_share)

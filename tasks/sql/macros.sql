@@ -86,3 +86,7 @@ sha256(
         }) AS varchar
     )
 );
+
+-- The order in which answers are drawn for the audit.
+CREATE OR REPLACE MACRO audit_draw(draw_seed, answer) AS
+sha256(concat_ws(' ', 'audit', draw_seed, answer));

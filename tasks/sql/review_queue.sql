@@ -34,7 +34,7 @@ rarest AS (
 drawn AS (
     SELECT
         response_id,
-        sha256(concat_ws(' ', 'audit', $seed, response_id)) AS drawn
+        audit_draw($seed, response_id) AS drawn
     FROM model_labels
     WHERE reason IS NULL
     QUALIFY row_number() OVER (ORDER BY drawn) <= round($answers * $audit_share)
