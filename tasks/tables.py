@@ -275,7 +275,7 @@ REVIEW_QUEUE = Table(
     "review_queue",
     "answer or pair handed to people",
     ("subject_id",),
-    columns(subject_id=TEXT, subject=TEXT, place=INTEGER, reason=TEXT, audit=FLAG),
+    columns(subject_id=TEXT, subject=TEXT, place=INTEGER, reason=TEXT),
 )
 PATTERNS = Table(
     "agreement_patterns",

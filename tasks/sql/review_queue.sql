@@ -93,8 +93,7 @@ SELECT
     response_id AS subject_id,
     'answer' AS subject,
     CAST(place AS BIGINT) AS place,
-    reason,
-    reason = 'audit' AS audit
+    reason
 FROM ranked
 WHERE place <= $answers
 UNION ALL
@@ -102,8 +101,7 @@ SELECT
     pair_id,
     'pair',
     CAST(place AS BIGINT),
-    'disagreement',
-    FALSE
+    'disagreement'
 FROM pair_places
 WHERE place <= $pairs
 ORDER BY subject, place

@@ -72,10 +72,12 @@ def test_the_budget_holds_and_nobody_is_asked_twice(tmp_path: Path) -> None:
 
 def test_the_audit_is_drawn_whatever_models_said_and_stays_the_same(tmp_path: Path) -> None:
     labels = [SURE | {"response_id": f"{n:03}", "confidence": n / 200} for n in range(200)]
-    audit = {row["subject_id"] for row in asked(tmp_path, Review(answers=50), labels) if row["audit"]}
+    audit = {row["subject_id"] for row in asked(tmp_path, Review(answers=50), labels) if row["reason"] == "audit"}
     assert len(audit) == 10
     turned = [row | {"confidence": 1 - row["confidence"], "agreement": 0.5} for row in labels]
-    assert {row["subject_id"] for row in asked(tmp_path, Review(answers=50), turned) if row["audit"]} == audit
+    assert {
+        row["subject_id"] for row in asked(tmp_path, Review(answers=50), turned) if row["reason"] == "audit"
+    } == audit
 
 
 def test_the_estimate_of_wrong_labels_covers_the_truth(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_an_audit_that_is_under_way_is_counted_as_far_as_it_has_come(tmp_path: P
     models = [SURE | {"response_id": f"{n:04}", "agreement": draw.choice((0.5, 1.0))} for n in range(2000)]
     wrong = {row["response_id"] for row in models if row["agreement"] < 1 and draw.random() < 0.4}
     handed_out = asked(tmp_path, Review(answers=500), models)
-    audit = [row["subject_id"] for row in handed_out if row["audit"]]
+    audit = [row["subject_id"] for row in handed_out if row["reason"] == "audit"]
     done = {*audit[:60], *(row["subject_id"] for row in handed_out if row["reason"] == "disagreement")}
     people = [
         row | {"is_safe": row["response_id"] not in wrong, "by_people": True}
