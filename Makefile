@@ -35,7 +35,7 @@ plan: $(MODELS) ## what `make build` would ask of models, and what that should t
 	$(BIN)/python -m flows.pipeline '$(CONFIG)' $(RUN_OPTIONS) --plan
 
 review: $(INSTALLED) ## CONFIG=... FILES='export.json ...': take in what people said in Label Studio, and hand out new tasks
-	@$(BIN)/python -m flows.review '$(CONFIG)' $(if $(STORAGE),--storage '$(STORAGE)') --pull $(if $(FILES),--import $(FILES))
+	@$(BIN)/python -m flows.running.review '$(CONFIG)' $(if $(STORAGE),--storage '$(STORAGE)') --pull $(if $(FILES),--import $(FILES))
 
 sql: $(INSTALLED) ## a DuckDB shell on the releases
 	@$(BIN)/python -m infra.shell '$(or $(STORAGE),data)'
@@ -71,14 +71,14 @@ lint: $(INSTALLED) ## lint, types, SQL lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --processes 2 tasks/sql expectations/sql
+	$(BIN)/sqlfluff lint --processes 2 tasks expectations
 
 check: lint test ## what CI runs
 
 format: $(INSTALLED) ## mend what the linters can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/sqlfluff fix --processes 2 tasks/sql expectations/sql
+	$(BIN)/sqlfluff fix --processes 2 tasks expectations
 
 install: $(INSTALLED)
 

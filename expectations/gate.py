@@ -46,8 +46,8 @@ from expectations.failing import failing_rows
 from expectations.verdict import RuleResult, Verdict
 from infra import storage
 from tasks import warehouse
-from tasks.candidate import ANNOTATIONS
 from tasks.config import AgreementThreshold
+from tasks.release.candidate import ANNOTATIONS
 from tasks.tables import INTEGER, REAL, TEXT, columns
 
 FILES = {

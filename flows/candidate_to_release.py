@@ -5,9 +5,9 @@ from dataclasses import asdict
 from prefect import task
 
 from flows.preferences_to_candidate import Judged
-from flows.reports import describe, report_release
+from flows.running.reports import describe, report_release
 from tasks.config import Config
-from tasks.release import Decision, Release, publish
+from tasks.release.release import Decision, Release, publish
 from tasks.tables import Stage
 
 

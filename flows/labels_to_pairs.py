@@ -4,9 +4,9 @@ from time import monotonic
 
 from prefect import task
 
-from flows.reports import report
+from flows.running.reports import report
 from tasks.config import Config
-from tasks.pairs import pair_responses
+from tasks.judging.pairs import pair_responses
 from tasks.tables import Ref, Stage
 
 

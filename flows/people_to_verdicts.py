@@ -5,8 +5,8 @@ from time import monotonic
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.reports import report
-from tasks.people import What, people_verdicts
+from flows.running.reports import report
+from tasks.people.people import What, people_verdicts
 from tasks.tables import Ref, Stage
 
 

@@ -13,30 +13,30 @@ import sys
 
 from prefect import flow
 
-from flows.approval import ask_for_approval
 from flows.candidate_to_release import candidate_to_release
-from flows.clusters import alone, job_runner
-from flows.credentials import load_credentials
 from flows.labels_to_pairs import labels_to_pairs
 from flows.pairs_to_preferences import pairs_to_preferences
 from flows.people_to_verdicts import people_to_verdicts
 from flows.preferences_to_candidate import preferences_to_candidate
 from flows.preferences_to_review import preferences_to_review
 from flows.prompts_to_responses import prompts_to_responses
-from flows.reports import print_plan, print_summary, set_up_logging
 from flows.responses_to_labels import responses_to_labels
-from flows.review import pull
+from flows.running.approval import ask_for_approval
+from flows.running.clusters import alone, job_runner
+from flows.running.credentials import load_credentials
+from flows.running.reports import print_plan, print_summary, set_up_logging
+from flows.running.review import pull
+from flows.running.waiting import wait_for_people
 from flows.sources_to_prompts import sources_to_prompts
-from flows.waiting import wait_for_people
 from infra import storage as stores
 from infra.ray_cluster import ray_cluster
 from tasks import config as configs
 from tasks.errors import SafePairsError
 from tasks.plan import plan
 from tasks.preflight import check
-from tasks.release import Release
-from tasks.store import compact
+from tasks.release.release import Release
 from tasks.tables import Stage
+from tasks.work.store import compact
 
 set_up_logging()
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from prefect import task
 
 from expectations.verdict import Verdict
-from flows.reports import describe, report_gate
+from flows.running.reports import describe, report_gate
 from tasks import warehouse
-from tasks.candidate import Candidate, release_fingerprint, stands, write_candidate
 from tasks.config import Config
 from tasks.errors import GateRefused
-from tasks.release import Release, next_version, published, unchanged
+from tasks.release.candidate import Candidate, release_fingerprint, stands, write_candidate
+from tasks.release.release import Release, next_version, published, unchanged
 from tasks.tables import Stage
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from prefect import task
 
-from flows.review import push
+from flows.running.review import push
 from tasks.config import Config
-from tasks.review import Project, make_project
-from tasks.routing import queue
+from tasks.people.review import Project, make_project
+from tasks.people.routing import queue
 from tasks.tables import Stage
 
 

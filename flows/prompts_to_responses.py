@@ -6,11 +6,11 @@ from prefect import task
 from prefect.cache_policies import DEFAULT
 from prefect.futures import wait
 
-from flows.reports import report
+from flows.running.reports import report
 from tasks.config import Config, Responder
-from tasks.job import RunJob
-from tasks.responses import answer_prompts, keep_diverse
+from tasks.responses.responses import answer_prompts, keep_diverse
 from tasks.tables import Cost, Ref, Stage
+from tasks.work.job import RunJob
 
 
 @task(persist_result=True, cache_policy=DEFAULT - "run", task_run_name="prompts_to_responses-{responder.name}")

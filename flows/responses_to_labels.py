@@ -6,11 +6,11 @@ from time import monotonic
 from prefect import task
 from prefect.cache_policies import DEFAULT
 
-from flows.reports import report
+from flows.running.reports import report
 from tasks.config import Config
-from tasks.job import RunJob
-from tasks.labels import label_responses
+from tasks.judging.labels import label_responses
 from tasks.tables import Ref, Stage
+from tasks.work.job import RunJob
 
 
 @task(persist_result=True, cache_policy=DEFAULT - "run")

@@ -4,9 +4,9 @@ from time import monotonic
 
 from prefect import task
 
-from flows.reports import report
+from flows.running.reports import report
 from tasks.config import Config
-from tasks.prompts import build_prompts
+from tasks.prompts.prompts import build_prompts
 from tasks.tables import Stage
 
 

@@ -12,4 +12,4 @@ until python -c "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])
 done
 sleep 1
 kill -0 "$server" || { echo "error: another server answers on port $1; give another PORT" >&2; exit 2; }
-python -m flows.serve "$2" "$3" "$4"
+python -m flows.running.serve "$2" "$3" "$4"

@@ -145,7 +145,7 @@ class Judge(Section):
     """A model that labels answers and compares pairs: one annotator, however many votes it has.
 
     `format` says what it is: a model that reads our `rubric`, or a safety classifier with an output of its own, which
-    labels answers and compares no pairs. Each of `rubrics` (folders of `tasks/rubric/`) is asked `label_votes` times.
+    labels answers and compares no pairs. Each of `rubrics` (folders of `tasks/judging/rubric/`) is asked `label_votes` times.
     """
 
     name: Name

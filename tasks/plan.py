@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from infra import storage
 from tasks.config import Config, Engine, Judge
 from tasks.engines import gpus, model_identity
-from tasks.job import Job, Progress, Tell
-from tasks.labels import label_responses
-from tasks.pairs import pair_responses
-from tasks.preferences import prefer
-from tasks.prompts import build_prompts
-from tasks.responses import answer_prompts, keep_diverse
-from tasks.store import history, store_address
+from tasks.judging.labels import label_responses
+from tasks.judging.pairs import pair_responses
+from tasks.judging.preferences import prefer
+from tasks.prompts.prompts import build_prompts
+from tasks.responses.responses import answer_prompts, keep_diverse
 from tasks.tables import COMPLETIONS, Cost, Ref
+from tasks.work.job import Job, Progress, Tell
+from tasks.work.store import history, store_address
 
 QUESTIONS_IN_BOTH_ORDERS = 6
 """Requests a pair and vote: helpfulness, harmlessness, overall, each in both orders."""

@@ -11,8 +11,8 @@ from tasks import warehouse
 from tasks.config import Config, Local, Model, OpenAI, SentenceTransformers, Transformers, Vllm
 from tasks.engines import checkpoint_folder, model_identity
 from tasks.errors import ModelError, StorageError
-from tasks.rubric import rubrics
-from tasks.sources import read_rows
+from tasks.judging.rubric import rubrics
+from tasks.prompts.sources import read_rows
 
 
 def check_model(model: Model, runs_here: bool) -> None:

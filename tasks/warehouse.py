@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,25 @@ from infra import storage
 from tasks.errors import StorageError
 from tasks.tables import Ref, Table
 
-SQL = Path(__file__).parent / "sql"
+HERE = Path(__file__).parent
 ROW_GROUP_ROWS = 20_000
+
+
+@cache
+def queries() -> dict[str, Path]:
+    """Every query by its name, which is its own whatever room it stands in."""
+    return {path.stem: path for path in sorted(HERE.rglob("sql/*.sql"))}
+
+
+def query(name: str) -> str:
+    """The text of `<name>.sql`."""
+    return queries()[name].read_text(encoding="utf-8")
 
 
 def connect(inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
     """Open DuckDB with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
     connection = duckdb.connect(uri)
-    connection.execute((SQL / "macros.sql").read_text())
+    connection.execute(query("macros"))
     for name, source in inputs.items():
         if isinstance(source, pa.Table):
             connection.from_arrow(source).create_view(name)
@@ -58,25 +70,23 @@ def build(
     inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table],
     **parameters: object,
 ) -> Ref:
-    """Write the rows of `tasks/sql/<sql>.sql` as `table` below `folder`, unless they stand there already.
+    """Write the rows of `<sql>.sql` as `table` below `folder`, unless they stand there already.
 
     Raises:
         StorageError: the folder cannot be written.
         TypeError: the SQL does not give the table's columns (a bug).
     """
-    query = (SQL / f"{sql}.sql").read_text()
-    fingerprint = digest(
-        query, (SQL / "macros.sql").read_text(), table.schema.to_string(), parameters, *identities(inputs)
-    )
+    text = query(sql)
+    fingerprint = digest(text, query("macros"), table.schema.to_string(), parameters, *identities(inputs))
     uri = storage.join(folder, table.name, f"{fingerprint}.parquet")
     if not storage.exists(uri):
         with connect(inputs) as connection:
-            write(connection, query, uri, parameters)
+            write(connection, text, uri, parameters)
     return existing(table, uri, fingerprint)
 
 
-def write(connection: duckdb.DuckDBPyConnection, query: str, uri: str, parameters: Mapping[str, object]) -> None:
-    """Write what `query` selects to the Parquet file `uri`; a reader never sees half of it.
+def write(connection: duckdb.DuckDBPyConnection, selected: str, uri: str, parameters: Mapping[str, object]) -> None:
+    """Write what the query `selected` gives to the Parquet file `uri`; a reader never sees half of it.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -84,7 +94,7 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, uri: str, parameter
     options = (
         f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, USE_TMP_FILE true"
     )
-    copy = f"COPY (\n{query.rstrip().rstrip(';')}\n) TO $uri ({options})"
+    copy = f"COPY (\n{selected.rstrip().rstrip(';')}\n) TO $uri ({options})"
     with writing(uri):
         storage.make_folder(uri.rsplit("/", 1)[0])
         use_remote_files(connection, [uri])
@@ -131,9 +141,9 @@ def plain(kind: pa.DataType) -> str:
 
 
 def table(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], **parameters: object) -> pa.Table:
-    """What `tasks/sql/<sql>.sql` selects, in memory: for work that SQL cannot do."""
+    """What `<sql>.sql` selects, in memory: for work that SQL cannot do."""
     with connect(inputs) as connection:
-        return connection.execute((SQL / f"{sql}.sql").read_text(), parameters).to_arrow_table()
+        return connection.execute(query(sql), parameters).to_arrow_table()
 
 
 def keep(made: Table, folder: str, make: Callable[[], pa.Table], *made_of: object) -> Ref:
@@ -155,18 +165,18 @@ def keep(made: Table, folder: str, make: Callable[[], pa.Table], *made_of: objec
 
 
 def rows(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], **parameters: object) -> list[dict[str, Any]]:
-    """The few rows that `tasks/sql/<sql>.sql` selects, as dicts: counts for people, never a table."""
+    """The few rows that `<sql>.sql` selects, as dicts: counts for people, never a table."""
     with connect(inputs) as connection:
-        result = connection.execute((SQL / f"{sql}.sql").read_text(), parameters)
+        result = connection.execute(query(sql), parameters)
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def count(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table]) -> int:
-    """How many rows `tasks/sql/<sql>.sql` selects; only the columns that decide it are read."""
+    """How many rows `<sql>.sql` selects; only the columns that decide it are read."""
     with connect(inputs) as connection:
-        query = (SQL / f"{sql}.sql").read_text().rstrip().rstrip(";")
-        counted = connection.execute(f"SELECT count(*) FROM (\n{query}\n)").fetchone()  # noqa: S608 (our own file)
+        text = query(sql).rstrip().rstrip(";")
+        counted = connection.execute(f"SELECT count(*) FROM (\n{text}\n)").fetchone()  # noqa: S608 (our own file)
     return int(counted[0]) if counted else 0
 
 

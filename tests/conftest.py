@@ -11,9 +11,9 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.pipeline import pipeline
 from infra import ray_cluster
-from tasks.job import RunJob, fill
-from tasks.release import Release
+from tasks.release.release import Release
 from tasks.tables import Stage
+from tasks.work.job import RunJob, fill
 from tests import s3_server
 from tests.ports import choose_ports
 

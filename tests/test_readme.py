@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tasks.release import Release
+from tasks.release.release import Release
 from tasks.tables import Stage
 from tests.conftest import ROOT
 

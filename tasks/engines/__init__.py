@@ -14,8 +14,8 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 
 from infra import storage
-from tasks.blocks import commit, read
 from tasks.config import Model, OpenAI, Scripted, SentenceTransformers, Transformers, Vllm, WordCounts
+from tasks.engines.blocks import commit, read
 from tasks.errors import ModelError
 
 Answer = Callable[[Dataset], Dataset]

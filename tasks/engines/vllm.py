@@ -12,9 +12,9 @@ from ray.data import Dataset
 from ray.data.llm import Processor, build_processor, vLLMEngineProcessorConfig
 
 from infra import storage
-from tasks.blocks import commit, read
 from tasks.config import Vllm
 from tasks.engines import RESTARTS, Answer
+from tasks.engines.blocks import commit, read
 from tasks.engines.chat import confidence, messages
 from tasks.tables import COMPLETIONS
 

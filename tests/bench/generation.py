@@ -22,9 +22,9 @@ from infra import ray_cluster
 from tasks import warehouse
 from tasks.config import Vllm
 from tasks.engines import model_identity
-from tasks.job import fill
-from tasks.store import Work, obtain
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
+from tasks.work.job import fill
+from tasks.work.store import Work, obtain
 from tests.tasks.rows import make
 
 ROOT = Path(__file__).parents[2]

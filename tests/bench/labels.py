@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from tasks import warehouse
 from tasks.config import Consensus
-from tasks.consensus import weigh
-from tasks.routing import LOW_CONFIDENCE, RARE
+from tasks.judging.consensus import weigh
+from tasks.people.routing import LOW_CONFIDENCE, RARE
 from tasks.tables import (
     HARM_CATEGORIES,
     RESPONSES,

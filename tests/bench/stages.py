@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from infra import ray_cluster
 from tasks import warehouse
 from tasks.config import load
-from tasks.job import fill
-from tasks.labels import label_responses
-from tasks.pairs import pair_responses
-from tasks.prompts import build_prompts
-from tasks.responses import answer_prompts
+from tasks.judging.labels import label_responses
+from tasks.judging.pairs import pair_responses
+from tasks.prompts.prompts import build_prompts
+from tasks.responses.responses import answer_prompts
 from tasks.tables import RESPONSES
+from tasks.work.job import fill
 
 
 def main(path: str, folder: str) -> None:

@@ -11,7 +11,7 @@ from typing import IO, Any
 import psutil
 import pytest
 
-from flows.approval import show
+from flows.running.approval import show
 from infra import lock
 from tests.conftest import ROOT, asked, write_config
 from tests.drill.machines import until

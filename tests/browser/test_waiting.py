@@ -6,9 +6,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows.waiting import wait_for_people
+from flows.running.waiting import wait_for_people
 from tasks.config import load
-from tasks.review import Project
+from tasks.people.review import Project
 from tests.conftest import ROOT, write_config
 from tests.drill.machines import until
 from tests.flows.test_serve import ask, served

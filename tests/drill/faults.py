@@ -265,7 +265,7 @@ def cancelled(drill: Drill) -> tuple[str, Run]:
     run = drill.run("cancelled", milliseconds=2000)
     api = drill.machines.prefect.api
     before = {deployment["id"] for deployment in ask(api, "/deployments/filter")}
-    command = [sys.executable, "-m", "flows.serve", str(run.config), "", ""]
+    command = [sys.executable, "-m", "flows.running.serve", str(run.config), "", ""]
     environment = drill.machines.environment | {"PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     served = spawn(command, environment, run.folder / "serve.log")
     try:

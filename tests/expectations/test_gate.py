@@ -9,9 +9,9 @@ import pytest
 
 from expectations.gate import SUITES, judge
 from expectations.verdict import Verdict
-from tasks.candidate import Candidate, describe_files, write_candidate
 from tasks.config import AgreementThreshold, load
-from tasks.release import Release
+from tasks.release.candidate import Candidate, describe_files, write_candidate
+from tasks.release.release import Release
 from tasks.tables import Stage
 
 Run = tuple[Path, Release, list[Stage]]

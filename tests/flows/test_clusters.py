@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from flows import clusters
-from flows.clusters import alone, job_runner, manifest
 from flows.pipeline import main, pipeline
+from flows.running import clusters
+from flows.running.clusters import alone, job_runner, manifest
 from tasks import config as configs
 from tasks.config import Cluster, KubeRay, Vllm
 from tasks.errors import BudgetSpent, ModelError, StorageError
-from tasks.job import Job, Progress, RunJob, Tell
 from tasks.plan import plan
 from tasks.tables import Cost, Ref
+from tasks.work.job import Job, Progress, RunJob, Tell
 from tests.conftest import asked, write_config
 
 OF_A_RESPONDER = 12 * 3
@@ -97,7 +97,7 @@ def test_as_many_jobs_run_at_once_as_the_cluster_is_set_to(
 def test_a_ray_job_on_kubernetes_is_sized_by_its_model() -> None:
     cluster = KubeRay(kind="kuberay", image="safepairs:1", cpus=8, memory="64Gi", secret="s3")  # noqa: S106 (a name)
     model = Vllm(kind="vllm", model="m", revision="1", replicas=3, tensor_parallel=2, pipeline_parallel=2)
-    made: Any = manifest(cluster, job("answers", model), ["python", "-m", "tasks.job", "s3://b/j.json"])
+    made: Any = manifest(cluster, job("answers", model), ["python", "-m", "tasks.work.job", "s3://b/j.json"])
     (workers,) = made["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     (container,) = workers["template"]["spec"]["containers"]
     assert workers["replicas"] == 6

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from prefect.blocks.system import Secret
 
-from flows.credentials import load_credentials
+from flows.running.credentials import load_credentials
 from tasks.config import Config, load
 from tasks.errors import ConfigError
 from tests.conftest import write_config

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 
 from flows.pipeline import pipeline
-from tasks.job import RunJob
+from tasks.work.job import RunJob
 from tests.conftest import ROOT
 
 

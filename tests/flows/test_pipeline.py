@@ -12,9 +12,9 @@ from prefect.client.orchestration import get_client
 
 from flows.pipeline import main, pipeline
 from tasks import tables
-from tasks.job import RunJob
-from tasks.release import Release
+from tasks.release.release import Release
 from tasks.tables import HARM_CATEGORIES, Stage
+from tasks.work.job import RunJob
 from tests.conftest import asked, write_config
 
 Run = tuple[Path, Release, list[Stage]]

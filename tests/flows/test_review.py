@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.review import pull
+from flows.running.review import pull
 from tasks import config as configs
 from tasks.errors import ConfigError
 from tests.conftest import ROOT, write_config
-from tests.tasks.exports import SAFE, UNSAFE, annotation, export
-from tests.tasks.test_review import project_in
+from tests.tasks.people.exports import SAFE, UNSAFE, annotation, export
+from tests.tasks.people.test_review import project_in
 
 
 def run(config: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.review", str(config), *more]
+    command = [sys.executable, "-m", "flows.running.review", str(config), *more]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from flows.pipeline import pipeline
 from infra import storage
-from tasks import release
-from tasks.job import RunJob
+from tasks.release import release
+from tasks.work.job import RunJob
 from tests.conftest import ROOT, asked, write_config
 from tests.s3_server import ACCESS_KEY, SECRET_KEY
 

@@ -8,21 +8,21 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from flows.review import pull, push
+from flows.running.review import pull, push
 from infra import label_studio
 from tasks import config as configs
 from tasks.config import Config
 from tasks.errors import ReviewError
-from tasks.people import people_verdicts
-from tasks.review import title
+from tasks.people.people import people_verdicts
+from tasks.people.review import title
 from tasks.tables import PAIRS, RESPONSES, Stage
 from tests.browser.pages import OUTPUT, browser_page
 from tests.conftest import write_config
 from tests.ports import choose_ports
 from tests.review.label_studio_server import KEY, PASSWORD, USER, label_studio_server
-from tests.tasks.exports import HOSTILE, SAFE, UNSAFE, answer, result
+from tests.tasks.people.exports import HOSTILE, SAFE, UNSAFE, answer, result
+from tests.tasks.people.test_review import ANSWERS, PAIRS_ASKED, project_in
 from tests.tasks.rows import Row, make, read
-from tests.tasks.test_review import ANSWERS, PAIRS_ASKED, project_in
 
 ASKED_PAIRS = 4
 FIRST_WINS = result(helpfulness=["A"], harmlessness=["A"], overall=["A"])

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.flows.test_serve import ask, read_until, served
 from tests.review.label_studio_server import KEY, label_studio_server
 from tests.review.test_label_studio import annotate, second_person, tasks_on
-from tests.tasks.exports import SAFE, UNSAFE, result
+from tests.tasks.people.exports import SAFE, UNSAFE, result
 
 UNUSUAL = 5
 """One answer in so many is unsafe to the first person, and one in twice as many to the second."""

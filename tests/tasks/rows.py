@@ -25,7 +25,7 @@ def read(ref: Ref) -> list[Row]:
 
 
 def select(table: Table, folder: Path, sql: str, inputs: Mapping[str, pa.Table], **parameters: object) -> list[Row]:
-    """What `tasks/sql/<sql>.sql` makes of `inputs`."""
+    """What `<sql>.sql` makes of `inputs`."""
     return read(warehouse.build(table, str(folder), sql, inputs, **parameters))
 
 

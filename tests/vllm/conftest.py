@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from infra import ray_cluster
-from tasks.job import RunJob, fill
+from tasks.work.job import RunJob, fill
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from infra import storage
 from tasks import warehouse
 from tasks.config import Vllm
 from tasks.engines import model_identity
-from tasks.job import RunJob
-from tasks.rubric import rubrics
-from tasks.store import Work, obtain
+from tasks.judging.rubric import rubrics
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, Cost, Ref
+from tasks.work.job import RunJob
+from tasks.work.store import Work, obtain
 from tests.conftest import ROOT
 from tests.tasks.rows import Row, make, read
 

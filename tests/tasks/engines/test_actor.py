@@ -7,7 +7,7 @@ import ray.data
 from ray.exceptions import RayError
 
 from tasks.engines import RESTARTS, actor
-from tasks.job import RunJob
+from tasks.work.job import RunJob
 
 
 class Dying:

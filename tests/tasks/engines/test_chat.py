@@ -3,7 +3,7 @@ from math import log
 import pytest
 
 from tasks.engines.chat import confidence
-from tasks.rubric import HARM_DECISION, PREFERENCE_DECISION
+from tasks.judging.rubric import HARM_DECISION, PREFERENCE_DECISION
 
 SAID = [('{"', 1.0), ("is", 1.0), ('_safe": ', 0.9), ("fal", 0.8), ("se", 0.5), ("}", 0.1)]
 

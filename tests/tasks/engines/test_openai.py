@@ -11,9 +11,9 @@ import pytest
 from tasks import warehouse
 from tasks.config import OpenAI
 from tasks.engines.openai import EndpointEngine
-from tasks.job import RunJob
-from tasks.store import Work, obtain
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
+from tasks.work.job import RunJob
+from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.engines.endpoint_server import Endpoint, endpoint
 from tests.tasks.rows import make, read

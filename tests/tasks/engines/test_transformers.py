@@ -5,7 +5,7 @@ import torch
 
 from tasks.engines import checkpoint_identity
 from tasks.engines.transformers import SeededSampling, TransformersEngine, shared_prefix
-from tasks.rubric import HARM_SCHEMA, rubrics
+from tasks.judging.rubric import HARM_SCHEMA, rubrics
 from tasks.tables import REQUESTS
 from tests.conftest import ROOT
 from tests.tasks.rows import Row, make

@@ -1,0 +1,197 @@
+"""What people see of a run: artifacts in the Prefect UI, and the summary at its end.
+
+In: stages, the gate's verdict, the release. Out: text and tables of counts; never a prompt or an answer.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from rich.console import Console
+from rich.table import Table
+
+from expectations.verdict import Verdict
+from infra import storage
+from tasks import warehouse
+from tasks.errors import SafePairsError
+from tasks.plan import Planned
+from tasks.release.release import Release
+from tasks.tables import Stage
+from tasks.work.job import Job, Progress, Tell
+from tasks.work.store import SECONDS_BETWEEN_REPORTS, speed
+
+logger = logging.getLogger(__name__)
+WIDTH = 140
+"""Columns of tables on the terminal."""
+
+
+def report(stage: Stage, started: float) -> Stage:
+    """Show a stage that began at `started` (seconds of the monotonic clock) as an artifact; return it with its time."""
+    timed = replace(stage, seconds=monotonic() - started)
+    create_table_artifact(
+        table=[counts(timed)], key=timed.name.replace("_", "-"), description=f"One row per {timed.grain}"
+    )
+    return timed
+
+
+def counts(stage: Stage) -> dict[str, str]:
+    """One stage as a row for people."""
+    cost = stage.cost
+    return {
+        "stage": stage.name,
+        "in": f"{stage.rows_in:,}",
+        "kept": f"{stage.rows_kept:,}",
+        "dropped": f"{stage.dropped.rows:,}",
+        "asked": f"{cost.asked:,}",
+        "found": f"{cost.found:,}",
+        "tokens in": f"{cost.input_tokens:,}",
+        "tokens out": f"{cost.output_tokens:,}",
+        "out/s": f"{cost.output_tokens / cost.seconds:,.0f}" if cost.seconds else "",
+        "queue s": f"{cost.queue_seconds:.1f}",
+        "start s": f"{cost.start_seconds:.1f}",
+        "work s": f"{cost.seconds:.1f}",
+        "all s": f"{stage.seconds:.1f}",
+    }
+
+
+def show_progress(job: Job) -> Tell:
+    """Show how far a job is as an artifact that changes while it runs; give what is to be told."""
+    name = re.sub(r"[^a-z0-9]+", "-", job.name.lower())
+    try:
+        artifact = create_progress_artifact(progress=0.0, key=f"progress-{name}", description=f"{job.name}: starting")
+    except httpx.HTTPError as error:
+        logger.warning("%s: the Prefect server takes no progress (%s); going on without", job.name, error)
+        return lambda progress: None
+    assert isinstance(artifact, UUID)  # noqa: S101 (typed for asynchronous callers too)
+    shown = monotonic()
+
+    def tell(progress: Progress) -> None:
+        nonlocal shown
+        if monotonic() - shown < SECONDS_BETWEEN_REPORTS and progress.rows < job.pending.rows:
+            return
+        shown = monotonic()
+        try:
+            update_progress_artifact(
+                artifact, progress=100 * progress.rows / job.pending.rows, description=describe_progress(job, progress)
+            )
+        except httpx.HTTPError as error:
+            logger.warning("%s: the Prefect server does not take its progress (%s); going on", job.name, error)
+
+    return tell
+
+
+def describe_progress(job: Job, progress: Progress) -> str:
+    """A job so far in one line."""
+    cost = progress.cost
+    return (
+        f"{job.name}: {progress.rows:,} of {job.pending.rows:,} requests, {cost.input_tokens:,} tokens in, "
+        f"{cost.output_tokens:,} out, {speed(cost)}, engine started in {cost.start_seconds:.0f} s, "
+        f"at work for {cost.seconds:.0f} s"
+    )
+
+
+def print_plan(planned: Sequence[Planned]) -> None:
+    """Show on the terminal what a run would ask, and what that should take."""
+    table = Table("model work", "wanted", "answered", "to ask", "tokens in", "tokens out", "minutes", "GPU hours")
+    for work in planned:
+        about = "" if work.exact else "about "
+        table.add_row(
+            work.name,
+            f"{about}{work.wanted:,}",
+            f"{work.answered:,}",
+            f"{about}{work.to_ask:,}",
+            *(
+                "unknown" if value is None else f"{value:{form}}"
+                for value, form in (
+                    (work.input_tokens, ",d"),
+                    (work.output_tokens, ",d"),
+                    (None if work.seconds is None else work.seconds / 60, ",.1f"),
+                    (work.gpu_hours, ",.2f"),
+                )
+            ),
+        )
+    console = Console(width=WIDTH, highlight=False)
+    console.print(table)
+    if any(work.input_tokens is None for work in planned):
+        console.print(
+            "unknown: this storage remembers no run of that work; a run with few prompts tells", soft_wrap=True
+        )
+
+
+def report_gate(version: str, verdict: Verdict) -> None:
+    """Show every rule and what became of it."""
+    rules = [
+        {"suite": r.suite, "rule": r.rule, "severity": r.severity, "outcome": r.outcome, "rows": r.failing}
+        for r in verdict.results
+    ]
+    rules.sort(key=lambda rule: rule["outcome"] == "passed")
+    create_table_artifact(table=rules, key="gate", description=f"Release {version}: {describe(verdict)}")
+
+
+def describe(verdict: Verdict) -> str:
+    """The verdict in one line: what was broken, by rule, what refuses first."""
+    broken = sorted((r for r in verdict.results if r.outcome != "passed"), key=lambda r: r.severity)
+    rules = ", ".join(f"{r.suite}.{r.rule} {r.outcome} ({r.severity})" for r in broken)
+    outcome = "passed" if verdict.passed else "refused"
+    return f"{outcome}, {len(broken)} of {len(verdict.results)} rules broken" + (f": {rules}" if rules else "")
+
+
+def report_release(release: Release, stages: Sequence[Stage]) -> None:
+    """Show the whole run as one page."""
+    page = markdown_table([counts(stage) for stage in stages])
+    text = f"# Release {release.version}\n\n{release.said}\n\n`{release.uri}`\n\n{page}\n"
+    create_markdown_artifact(markdown=text, key="release", description=f"Release {release.version}")
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows with the same names as a table in Markdown; there is at least one."""
+    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0]), *(" | ".join(row.values()) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def print_summary(release: Release, stages: Sequence[Stage]) -> None:
+    """Close a run on the terminal: stages, drops, verdict, where the release is, what to type next."""
+    console = Console(width=WIDTH, highlight=False)
+    table = Table(*(name for name in counts(stages[0])), title="stages", title_justify="left")
+    for stage in stages:
+        table.add_row(*counts(stage).values())
+    console.print(table)
+    drops = Table("stage", "reason", "rows", title="left out", title_justify="left")
+    for row in warehouse.rows("drops", {"dropped": [stage.dropped for stage in stages]}):
+        drops.add_row(row["stage"], row["reason"], f"{row['rows']:,}")
+    console.print(drops)
+    root = release.uri.rsplit("/releases/", 1)[0]
+    console.print(f"gate      {release.said}", soft_wrap=True)
+    console.print(f"release   {release.uri}", soft_wrap=True)
+    console.print("next      make sql STORAGE=" + root, soft_wrap=True)
+    console.print(f"          less {storage.join(release.uri, 'README.md')}", soft_wrap=True)
+    console.print(f"          python -m webbrowser {storage.join(release.uri, 'gate/docs/index.html')}", soft_wrap=True)
+
+
+class OneLineErrors(logging.Filter):
+    """Log a fault that the user can mend as its one line, without the stack trace that Prefect adds."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record in place; it is always logged."""
+        if record.exc_info and isinstance(record.exc_info[1], SafePairsError):
+            record.msg, record.args = str(record.exc_info[1]), ()
+            record.exc_info = None
+        return True
+
+
+def set_up_logging() -> None:
+    """Show the progress of stages, and errors in one line."""
+    logging.getLogger("tasks").setLevel(logging.INFO)
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(OneLineErrors())

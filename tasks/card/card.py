@@ -1,0 +1,85 @@
+"""Write the dataset card of a release: what it holds, how sure its labels are, and pictures of both.
+
+In: the tables of all stages. Out: `README.md` (Hugging Face dataset card) and `charts/*.png` in the release's folder.
+Each `<<name>>` in `card.md` is filled by the section of that name.
+"""
+
+import io
+from pathlib import Path
+
+from infra import storage
+from tasks import warehouse
+from tasks.card.annotators import agreement, decided
+from tasks.card.audits import circles, unfilled_quotas, wrong_labels
+from tasks.card.biases import biases
+from tasks.card.charts import draw_categories, draw_lengths, draw_shares
+from tasks.card.comparison import comparison
+from tasks.card.markdown import Section, Tables, listed, markdown_table
+from tasks.config import Config
+
+TEMPLATE = Path(__file__).parent / "card.md"
+
+
+def write_card(config: Config, version: str, tables: Tables, uri: str) -> None:
+    """Write the card and its charts below `uri`."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    for name, section in sections(config, version, tables).items():
+        text = text.replace(f"<<{name}>>", section.text)
+        for chart, figure in section.charts.items():
+            sink = io.BytesIO()
+            figure.savefig(sink, format="png", dpi=110, metadata={"Software": None})
+            storage.write_bytes(storage.join(uri, "charts", f"{chart}.png"), sink.getvalue())
+    storage.write_bytes(storage.join(uri, "README.md"), text.encode())
+
+
+def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]:
+    """What fills each `<<name>>` of the template."""
+    return {
+        "configs": Section(configs(config)),
+        "name": Section(config.name),
+        "version": Section(version),
+        "responders": Section(listed([responder.name for responder in config.responders])),
+        "judges": Section(listed([judge.name for judge in config.judges])),
+        "holds": holds(tables),
+        "decided": decided(config, tables),
+        "wrong": wrong_labels(config, tables),
+        "quotas": unfilled_quotas(tables),
+        "circles": circles(tables),
+        "votes": Section(markdown_table(warehouse.rows("card_agreement", tables))),
+        "agreement": agreement(tables),
+        "biases": biases(config, tables),
+        "comparison": comparison(tables),
+        "dropped": Section(markdown_table(warehouse.rows("drops", {"dropped": tables["dropped"]}))),
+    }
+
+
+def holds(tables: Tables) -> Section:
+    """How many rows each dataset has, and what is in them, as pictures."""
+    charts = {
+        "categories": draw_categories(warehouse.rows("card_categories", tables)),
+        "severity": draw_shares(warehouse.rows("card_severity", tables), "answers by severity level"),
+        "pairs": draw_shares(warehouse.rows("card_pair_mix", tables), "pairs by safety of their answers"),
+        "lengths": draw_lengths(warehouse.rows("card_lengths", tables)),
+    }
+    return Section(markdown_table(warehouse.rows("card_counts", tables)), charts)
+
+
+def configs(config: Config) -> str:
+    """The `configs:` block that `datasets.load_dataset` reads: each dataset, and each dataset of each responder."""
+    lines = []
+    for name in ("dual", "single", "qa", "prompts"):
+        folder = name if name == "prompts" else f"{name}/*"
+        lines += config_lines(name, folder)
+        if name != "prompts":
+            for responder in config.responders:
+                lines += config_lines(f"{name}-{responder.name}", f"{name}/{responder.name}")
+    return "\n".join(lines)
+
+
+def config_lines(name: str, folder: str) -> list[str]:
+    """One entry of the block; `dual` is what loads when no name is given."""
+    default = ["  default: true"] if name == "dual" else []
+    files = [
+        line for split in ("train", "test") for line in (f"  - split: {split}", f"    path: {folder}/{split}.parquet")
+    ]
+    return [f"- config_name: {name}", *default, "  data_files:", *files]

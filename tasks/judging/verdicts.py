@@ -1,0 +1,63 @@
+"""Ask every judge about every subject until each question has a valid verdict or the attempts are used up.
+
+In: tables of subjects (answers or pairs as a judge is shown them). Out: one or more tables `verdicts`.
+Grain: one row per judgement by one annotator of one answer or pair, the ones that do not parse included.
+"""
+
+from tasks import warehouse
+from tasks.config import Config, Judge
+from tasks.engines import model_identity
+from tasks.judging.classifiers import classifier_rubric, mapping
+from tasks.judging.rubric import rubrics
+from tasks.tables import HARM_CATEGORIES, REQUESTS, VERDICTS, Cost, Ref
+from tasks.work.completions import complete
+from tasks.work.job import RunJob
+
+
+def judge_by(
+    config: Config, judge: Judge, what: str, subjects: Ref, folder: str, run: RunJob
+) -> tuple[list[Ref], Cost]:
+    """Give the verdicts of one judge about `subjects`, one table an attempt, and what they cost.
+
+    A verdict that does not parse is asked again with another seed.
+
+    Raises:
+        ModelError: the judge's model is missing or stopped.
+        StorageError: the folder cannot be written.
+        BudgetSpent: the run has asked for as much as its budget allows.
+    """
+    model = model_identity(judge.engine)
+    sampling = judge.model_dump(include={"temperature", "top_p", "max_tokens"})
+    asks = rubrics(judge.rubrics) if judge.format == "rubric" else classifier_rubric(judge.format)
+    verdicts: list[Ref] = []
+    cost = Cost()
+    for attempt in range(judge.attempts):
+        requests = warehouse.build(
+            REQUESTS,
+            folder,
+            "judge_requests",
+            {"subjects": subjects, "rubrics": asks, "verdicts": verdicts or VERDICTS.schema.empty_table()},
+            annotator=judge.name,
+            model=model,
+            seed=config.seed,
+            votes=judge.label_votes if what == "labels" else judge.preference_votes,
+            attempt=attempt,
+            **sampling,
+        )
+        if not requests.rows:
+            break
+        name = f"{what} by {judge.name}" + (f", attempt {attempt + 1}" if attempt else "")
+        completions, spent = complete(name, judge.engine, model, requests, folder, run)
+        cost += spent
+        verdicts.append(read(judge, requests, completions, folder))
+    return verdicts, cost
+
+
+def read(judge: Judge, requests: Ref, completions: Ref, folder: str) -> Ref:
+    """What a judge said, as verdicts."""
+    said = {"requests": requests, "completions": completions}
+    if judge.format == "rubric":
+        known = list(HARM_CATEGORIES)
+        return warehouse.build(VERDICTS, folder, "verdicts", said, annotator=judge.name, harm_categories=known)
+    said["mapping"] = mapping(judge.format)
+    return warehouse.build(VERDICTS, folder, "classifier_verdicts", said, annotator=judge.name)

@@ -1,0 +1,146 @@
+"""Read exports of Label Studio, and keep what is wrong with them beside the rest.
+
+In: the bytes of a JSON export. Out: rows of `STATEMENTS`. Grain: one row per annotation and question that its task
+asks; what is no task is one row with a fault. Texts of prompts and answers stay behind: only their hash goes on.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.judging.rubric import QUESTIONS
+from tasks.tables import FLAG, TEXT, Table, columns
+from tasks.warehouse import digest
+
+Row = dict[str, Any]
+LABEL_CHOICES = ("safety", "harm_category", "severity")
+"""What a person chooses about an answer; about a pair it is one choice a question."""
+NO_EXPORT = "no JSON export"
+
+CHOSEN = pa.list_(TEXT)
+STATEMENTS = Table(
+    "statements",
+    "annotation of a person and question",
+    ("id", "file"),
+    columns(
+        id=TEXT,
+        what=TEXT,
+        file=TEXT,
+        annotation=TEXT,
+        annotator=TEXT,
+        subject_id=TEXT,
+        found_id=TEXT,
+        rubric=TEXT,
+        question=TEXT,
+        flipped=FLAG,
+        updated_at=TEXT,
+        was_cancelled=FLAG,
+        safety=CHOSEN,
+        harm_category=CHOSEN,
+        severity=CHOSEN,
+        winner=CHOSEN,
+        raw=TEXT,
+        fault=TEXT,
+    ),
+)
+
+
+def is_task(value: object) -> bool:
+    """Whether this is a task as Label Studio exports one."""
+    return (
+        isinstance(value, dict) and isinstance(value.get("data"), dict) and isinstance(value.get("annotations"), list)
+    )
+
+
+def exported(content: bytes) -> list[Any] | None:
+    """The tasks of an export and what else stands between them; None where the file is no export."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) and (not found or any(map(is_task, found))) else None
+
+
+def statements(file: str, content: bytes) -> Iterator[Row]:
+    """Rows of `STATEMENTS` for all that the export `file` holds."""
+    tasks = exported(content)
+    if tasks is None:
+        yield {"id": digest(file), "what": "labels", "file": file, "fault": NO_EXPORT}
+        return
+    for place, task in enumerate(tasks, start=1):
+        if is_task(task):
+            for annotation in task["annotations"]:
+                yield from said(file, task["data"], annotation if isinstance(annotation, dict) else {})
+        else:
+            yield {"id": digest(file, place), "what": "labels", "file": f"{file}, task {place}", "fault": NO_EXPORT}
+
+
+def said(file: str, data: Row, annotation: Row) -> Iterator[Row]:
+    """What one annotation says: one row about an answer, three about a pair."""
+    of_pair = data.get("subject") == "pair"
+    result = annotation.get("result")
+    chosen = choices(result if isinstance(result, list) else [])
+    shown = {
+        "subject_id": text(data.get("subject_id")),
+        "found_id": pair_id(data) if of_pair else sha256(data.get("prompt"), data.get("response")),
+        "rubric": text(data.get("rubric")),
+        "flipped": of_pair and data.get("flipped") is True,
+        "was_cancelled": annotation.get("was_cancelled") is True,
+        "raw": json.dumps(result, sort_keys=True),
+    }
+    by = {"annotation": number(annotation.get("id")), "annotator": annotator(annotation.get("completed_by"))}
+    when = text(annotation.get("updated_at")) or text(annotation.get("created_at"))
+    for question in QUESTIONS[1:] if of_pair else QUESTIONS[:1]:
+        yield {
+            "id": digest(by, question, shown),
+            "what": "preferences" if of_pair else "labels",
+            "file": file,
+            "question": question,
+            "updated_at": when,
+            **shown,
+            **by,
+            **{name: [] if of_pair else chosen.get(name, []) for name in LABEL_CHOICES},
+            "winner": chosen.get(question, []) if of_pair else [],
+        }
+
+
+def choices(result: list[Any]) -> dict[str, list[str]]:
+    """What was chosen under each name of the labelling interface."""
+    found: dict[str, list[str]] = {}
+    for region in result:
+        if isinstance(region, dict) and isinstance(region.get("value"), dict):
+            chosen = region["value"].get("choices")
+            if isinstance(chosen, list):
+                found.setdefault(str(region.get("from_name")), []).extend(text(value) or "" for value in chosen)
+    return found
+
+
+def pair_id(data: Mapping[str, Any]) -> str:
+    """The `pair_id` that the texts of a pair's task give, seen through the order in which they are shown."""
+    first, second = (sha256(data.get("prompt"), data.get(name)) for name in ("answer_a", "answer_b"))
+    ids = (second, first) if data.get("flipped") is True else (first, second)
+    return sha256(" ".join([str(data.get("responder")), *ids]))
+
+
+def sha256(*texts: object) -> str:
+    """The hash that identifies a text in our tables."""
+    return hashlib.sha256("".join(map(str, texts)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def annotator(completed_by: object) -> str | None:
+    """`person-<id>`, from an id or from a user that has one."""
+    person = number(completed_by.get("id") if isinstance(completed_by, dict) else completed_by)
+    return f"person-{person}" if person else None
+
+
+def number(value: object) -> str | None:
+    """A whole number as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def text(value: object) -> str | None:
+    """Text that UTF-8 can hold."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None

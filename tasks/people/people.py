@@ -1,0 +1,119 @@
+"""Take what people said in Label Studio as verdicts.
+
+In: exports of Label Studio, which stand as files in `<storage>/people/`, and the answers or pairs of this run.
+Out: table `verdicts`. Grain: one row per annotation and question that counts; the others are dropped with a reason.
+Files are named by their content, so that the same export twice is one file; of exports that overlap, each annotation
+is taken once. Both outlive runs: whatever is not of this run, or of another rubric, is left out and stays where it is.
+"""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from infra import storage
+from tasks import warehouse
+from tasks.errors import ReviewError, StorageError
+from tasks.judging.rubric import people_rubric
+from tasks.people.exports import STATEMENTS, Row, exported, is_task, statements
+from tasks.tables import DROPPED, HARM_CATEGORIES, VERDICTS, Ref, Stage, screened
+
+What = Literal["labels", "preferences"]
+TABLES = {"labels": "people_label_verdicts", "preferences": "people_preference_verdicts"}
+OF_ANNOTATION = ("id", "completed_by", "was_cancelled", "result", "created_at", "updated_at", "lead_time")
+
+
+def people_verdicts(what: What, subjects: Ref | pa.Table, root: str, folder: str) -> Stage:
+    """Read all that people said of `subjects`: table `responses` for labels, table `pairs` for preferences.
+
+    Raises:
+        StorageError: the storage cannot be read or written.
+    """
+    looked_at = screen(what, subjects, spoken(root), folder)
+    verdicts = warehouse.build(VERDICTS, folder, "people_verdicts", {"screened": looked_at})
+    stage = f"people_to_{what}"
+    dropped = warehouse.build(DROPPED, folder, "dropped", {"screened": looked_at}, table_name=TABLES[what], stage=stage)
+    grain = "annotation of a person" + (" and question" if what == "preferences" else "")
+    return Stage(stage, grain, looked_at.rows, verdicts.rows, dropped, {TABLES[what]: verdicts})
+
+
+def counts(root: str, folder: str) -> list[Row]:
+    """How many annotations there are of each question and problem, whether or not their subjects are of this run.
+
+    Raises:
+        StorageError: the storage cannot be read or written.
+    """
+    told = spoken(root)
+    looked_at = [
+        screen("labels", pa.table({"response_id": told["subject_id"]}), told, folder),
+        screen("preferences", pa.table({"pair_id": told["subject_id"]}), told, folder),
+    ]
+    return warehouse.rows("people_counts", {"screened": looked_at})
+
+
+def screen(what: What, subjects: Ref | pa.Table, told: pa.Table, folder: str) -> Ref:
+    """Everything that people said about answers, or about pairs, with the reason why it does not count, if any."""
+    return warehouse.build(
+        screened(VERDICTS),
+        folder,
+        "people_screened",
+        {"statements": told, "subjects": subjects},
+        what=what,
+        rubric=people_rubric(),
+        harm_categories=list(HARM_CATEGORIES),
+    )
+
+
+def spoken(root: str) -> pa.Table:
+    """All exports of the storage as one table of statements."""
+    rows = [row for file, content in sorted(files(root).items()) for row in statements(file, content)]
+    return pa.Table.from_pylist(rows, schema=STATEMENTS.schema)
+
+
+def files(root: str) -> dict[str, bytes]:
+    """The exports of the storage by name; several of the same content are one."""
+    folder = storage.join(root, "people")
+    try:
+        found = {uri.rsplit("/", 1)[-1]: storage.read_bytes(uri) for uri in storage.listing(folder, ".json")}
+    except storage.FAULTS as error:
+        raise StorageError(f"{folder}: cannot be read: {warehouse.reason(error)}; mend it and run again") from None
+    distinct = {hashlib.sha256(content).digest(): file for file, content in sorted(found.items(), reverse=True)}
+    return {file: found[file] for file in distinct.values()}
+
+
+def put(root: str, content: bytes, name: str) -> str:
+    """Keep an export under the name of its content and give its address; `name` is what an error calls it.
+
+    Raises:
+        ReviewError: it is no JSON export of Label Studio.
+        StorageError: the storage cannot be written.
+    """
+    if exported(content) is None:
+        raise ReviewError(f"{name}: no JSON export of Label Studio; export its project in the format JSON")
+    uri = storage.join(root, "people", f"{hashlib.sha256(content).hexdigest()}.json")
+    if not storage.exists(uri):
+        with warehouse.writing(uri):
+            storage.write_bytes(uri, content)
+    return uri
+
+
+def put_new(root: str, tasks: list[Row]) -> int:
+    """Keep those annotations of an export that no kept file holds in this state, as one file more; say how many."""
+    known = {state for content in files(root).values() for state in states(exported(content) or [])}
+    fresh = {state: told for state, told in states(tasks).items() if state not in known}
+    if fresh:
+        found = sorted(fresh.values(), key=lambda task: json.dumps(task, sort_keys=True))
+        put(root, json.dumps(found, sort_keys=True).encode(), "the server's export")
+    return len(fresh)
+
+
+def states(tasks: list[Any]) -> dict[str, Row]:
+    """Each annotation of an export as a task of its own, without what changes by itself, under its hash."""
+    found = [
+        {"data": task["data"], "annotations": [{name: annotation.get(name) for name in OF_ANNOTATION}]}
+        for task in filter(is_task, tasks)
+        for annotation in task["annotations"]
+        if isinstance(annotation, dict)
+    ]
+    return {warehouse.digest(told): told for told in found}

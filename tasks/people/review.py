@@ -1,0 +1,131 @@
+"""Make a review project: what people are asked in Label Studio, as files.
+
+In: table `review_queue`, and tables `responses`, `labels`, `pairs` and `verdicts`. Out: a folder with tasks and a labelling
+interface for answers and for pairs. Grain: one task per answer or pair in the queue. People see what models said before
+their own choice, as text and as a prediction that is chosen already, or after it, as text.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from infra import storage
+from tasks import warehouse
+from tasks.config import Review
+from tasks.judging.rubric import QUESTIONS, people_rubric
+from tasks.people import interface
+from tasks.people.exports import LABEL_CHOICES
+from tasks.tables import VERDICTS, Ref
+
+Row = dict[str, Any]
+Kind = Literal["answers", "pairs"]
+KINDS: tuple[Kind, ...] = ("answers", "pairs")
+TITLE_CHARS = 50
+"""The longest title that Label Studio takes."""
+INTERFACES = {"answers": interface.answers, "pairs": interface.pairs}
+SHOWN = {
+    "answers": ("subject_id", "prompt", "response", "models"),
+    "pairs": ("subject_id", "responder", "flipped", "prompt", "answer_a", "answer_b", "models"),
+}
+
+HIDDEN = ("subject", "subject_id", "rubric", "responder", "flipped", "models")
+"""What stays out of lists of tasks."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A review project: its folder, and how many answers and pairs it asks about."""
+
+    uri: str
+    answers: int
+    pairs: int
+
+
+def make_project(
+    review: Review, queue: Ref, responses: Ref, labels: Ref, pairs: Ref, verdicts: Sequence[Ref], root: str
+) -> Project:
+    """Write the project of `queue` below `<root>/review`; `verdicts` are those of answers and of pairs.
+
+    Raises:
+        StorageError: the storage cannot be written.
+    """
+    inputs = {"queue": queue, "verdicts": verdicts or VERDICTS.schema.empty_table()}
+    rows: dict[Kind, list[Row]] = {
+        "answers": warehouse.table("review_answers", {**inputs, "responses": responses, "labels": labels}).to_pylist(),
+        "pairs": warehouse.table("review_pairs", {**inputs, "pairs": pairs}).to_pylist(),
+    }
+    files: dict[str, str] = {}
+    for kind in KINDS:
+        files[f"{kind}.json"] = json.dumps([task(kind, row, review.show_models) for row in rows[kind]], indent=1)
+        files[f"{kind}.xml"] = INTERFACES[kind](review.show_models)
+    fingerprint = warehouse.digest(files)
+    uri = storage.join(root, "review", fingerprint)
+    with warehouse.writing(uri):
+        for name, text in files.items():
+            storage.write_bytes(storage.join(uri, name), text.encode())
+        storage.write_bytes(storage.join(root, "review", "latest.json"), json.dumps({"project": fingerprint}).encode())
+    return Project(uri, len(rows["answers"]), len(rows["pairs"]))
+
+
+def task(kind: Kind, row: Row, show_models: interface.When) -> Row:
+    """One task of Label Studio: what is shown, and what models would choose.
+
+    A prediction would be chosen in advance wherever a task is opened from the list of tasks, whatever the project's
+    settings say; so whoever is to see models only afterwards gets them as text alone.
+    """
+    data = {"subject": kind.removesuffix("s"), "rubric": people_rubric()} | {name: row[name] for name in SHOWN[kind]}
+    chosen = label(row) if kind == "answers" else {name: [row[name]] for name in QUESTIONS[1:] if row[name]}
+    to_name = "response" if kind == "answers" else "prompt"
+    result = [
+        {"id": name, "from_name": name, "to_name": to_name, "type": "choices", "value": {"choices": values}}
+        for name, values in chosen.items()
+    ]
+    prefilled = result and show_models == "before"
+    return {"data": data, "predictions": [{"model_version": "models", "result": result}] if prefilled else []}
+
+
+def label(row: Row) -> dict[str, list[str]]:
+    """A label as the choices that a person would make for it."""
+    if row["is_safe"] is None:
+        return {}
+    categories = [name for name, holds in row["harm_category"].items() if holds]
+    unsafe = (["unsafe"], categories, [str(row["severity_level"])])
+    return {"safety": ["safe"]} if row["is_safe"] else dict(zip(LABEL_CHOICES, unsafe, strict=True))
+
+
+def latest(root: str) -> Project | None:
+    """The project that was made last."""
+    pointer = storage.join(root, "review", "latest.json")
+    if not storage.exists(pointer):
+        return None
+    uri = storage.join(root, "review", json.loads(storage.read_bytes(pointer))["project"])
+    return Project(uri, *(len(tasks_of(uri, kind)) for kind in KINDS))
+
+
+def tasks_of(uri: str, kind: Kind) -> list[Row]:
+    """The tasks of a project."""
+    found: list[Row] = json.loads(storage.read_bytes(storage.join(uri, f"{kind}.json")))
+    return found
+
+
+def interface_of(uri: str, kind: Kind) -> str:
+    """The labelling interface of a project."""
+    return storage.read_bytes(storage.join(uri, f"{kind}.xml")).decode()
+
+
+def title(kind: Kind, name: str) -> str:
+    """The title of the server's project: another rubric is another project, and so is another dataset."""
+    return f"{kind} {people_rubric()} {short(name)}"
+
+
+def short(name: str) -> str:
+    """The dataset's name, or as much of it as there is room for and a hash of the whole."""
+    room = TITLE_CHARS - len(f"answers {people_rubric()} ")
+    return name if len(name) <= room else f"{name[: room - 9]}-{warehouse.digest(name)[:8]}"
+
+
+def is_of(found: str, name: str) -> bool:
+    """Whether a title names a project of this dataset, under whatever rubric."""
+    kind, rubric, of = [*found.split(" "), "", "", ""][:3]
+    return kind in KINDS and rubric.startswith("people@") and of == short(name)

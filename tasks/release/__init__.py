@@ -1,0 +1,1 @@
+"""From tables to a candidate, and from a candidate to a release."""

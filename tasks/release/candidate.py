@@ -1,0 +1,178 @@
+"""Write a release candidate: the tables of all stages as the files that a release holds.
+
+In: the tables of all stages. Out: data files, card and charts below `<storage>/candidates/`.
+Grain of its four datasets: PKU-SafeRLHF's (`prompts`, `qa`, `dual`, `single`).
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from tasks import warehouse
+from tasks.config import Config
+from tasks.judging.agreement import agreement, agreement_patterns
+from tasks.tables import INTEGER, REAL, TEXT, Ref, Stage, columns
+
+SPLITS = ("train", "test")
+BY_RESPONDER = ("qa", "dual", "single")
+ANNOTATIONS = {
+    "responses": "annotations/responses.parquet",
+    "verdicts": "annotations/verdicts.parquet",
+    "labels": "annotations/labels.parquet",
+    "preferences": "annotations/preferences.parquet",
+    "agreement": "annotations/agreement.parquet",
+    "stages": "annotations/stages.parquet",
+    "dropped": "dropped.parquet",
+}
+"""The tables for analysts, every vote and every drop, by path in the release."""
+
+VERDICTS = ("label_verdicts", "preference_verdicts")
+"""All votes: those of people are in them."""
+MADE_BY = (
+    "card/card.md",
+    "card/reference.toml",
+    "judging/agreement.py",
+    "judging/measures.py",
+    "release/sql/release_*.sql",
+    "judging/sql/agreement_*.sql",
+)
+"""The files of this folder whose change makes another release of the same tables."""
+
+Tables = dict[str, Ref | Sequence[Ref] | pa.Table]
+STAGES = columns(
+    stage=TEXT,
+    grain=TEXT,
+    rows_in=INTEGER,
+    rows_kept=INTEGER,
+    rows_dropped=INTEGER,
+    asked=INTEGER,
+    found=INTEGER,
+    input_tokens=INTEGER,
+    output_tokens=INTEGER,
+    queue_seconds=REAL,
+    start_seconds=REAL,
+    work_seconds=REAL,
+    gpu_seconds=REAL,
+    seconds=REAL,
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A release that is written and not yet judged: where it stands, its data files, and what identifies it."""
+
+    version: str
+    uri: str
+    files: tuple[dict[str, Any], ...]
+    fingerprint: str
+
+
+def write_candidate(config: Config, stages: Sequence[Stage], version: str, fingerprint: str, root: str) -> Candidate:
+    """Write all data files and the card below `<root>/candidates/`, over what an earlier try of the same data left.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    from tasks.card.card import write_card  # noqa: PLC0415 (charts take a second to import, which unchanged data need not wait)
+
+    tables = tables_of(stages)
+    folder = storage.join(root, "tables")
+    tables["patterns"] = patterns = agreement_patterns(tables["verdicts"], folder)
+    tables["agreement"] = agreement(patterns, config.seed, folder)
+    uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
+    with warehouse.writing(uri):
+        storage.remove(uri)
+        for path, sql, parameters in datasets(config):
+            with warehouse.connect(tables) as connection:
+                warehouse.write(connection, warehouse.query(sql), storage.join(uri, path), parameters)
+        for name, path in annotations(tables).items():
+            with warehouse.connect(tables) as connection:
+                warehouse.write(connection, f"FROM {name}", storage.join(uri, path), {})
+        write_card(config, version, tables, uri)
+    return Candidate(version, uri, tuple(describe_files(uri)), fingerprint)
+
+
+def annotations(tables: Tables) -> dict[str, str]:
+    """The tables for analysts that this release has: quotas only where there was a budget of pairs."""
+    quotas = {"pair_quotas": "annotations/pair_quotas.parquet"} if "pair_quotas" in tables else {}
+    return ANNOTATIONS | quotas
+
+
+def tables_of(stages: Sequence[Stage]) -> Tables:
+    """All tables by name; `verdicts` and `dropped` are gathered from every stage, `stages` has a row for each."""
+    tables: Tables = {name: ref for stage in stages for name, ref in stage.tables.items()}
+    tables["verdicts"] = [ref for stage in stages for name, ref in stage.tables.items() if name in VERDICTS]
+    tables["dropped"] = [stage.dropped for stage in stages]
+    tables["stages"] = stage_rows(stages)
+    return tables
+
+
+def datasets(config: Config) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """Path, SQL and parameters of each of the release's Parquet files that a query makes."""
+    for split in SPLITS:
+        yield f"prompts/{split}.parquet", "release_prompts", {"split": split}
+        for responder in config.responders:
+            for name in BY_RESPONDER:
+                path = f"{name}/{responder.name}/{split}.parquet"
+                yield path, f"release_{name}", {"split": split, "responder": responder.name}
+
+
+def stage_rows(stages: Sequence[Stage]) -> pa.Table:
+    """One row per stage: rows in, kept and dropped, and what its model work cost in this run."""
+    rows = [
+        {
+            "stage": stage.name,
+            "grain": stage.grain,
+            "rows_in": stage.rows_in,
+            "rows_kept": stage.rows_kept,
+            "rows_dropped": stage.dropped.rows,
+            **asdict(stage.cost),
+            "work_seconds": stage.cost.seconds,
+            "seconds": stage.seconds,
+        }
+        for stage in stages
+    ]
+    return pa.Table.from_pylist(rows, schema=STAGES)
+
+
+def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
+    """Path below `uri`, SHA-256, bytes and rows of every file in its `folder`; rows is None for what is not Parquet."""
+    for file in storage.listing(storage.join(uri, folder)):
+        fs, path = storage.filesystem(file)
+        with fs.open(path, "rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            size = stream.tell()
+            rows = pq.ParquetFile(stream).metadata.num_rows if file.endswith(".parquet") else None
+        yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256, "bytes": size, "rows": rows}
+
+
+def stands(candidate: Candidate) -> bool:
+    """Whether the candidate's data files are still what they were when it was written."""
+    files = tuple(file for file in describe_files(candidate.uri) if not file["path"].startswith("gate/"))
+    return files == candidate.files
+
+
+def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
+    """What the release is made of, and what it is made and judged by: equal fingerprints mean equal releases."""
+    names = [
+        config.name,
+        *(responder.name for responder in config.responders),
+        *(judge.name for judge in config.judges),
+    ]
+    tables = tables_of(stages)
+    here = Path(__file__).parent.parent
+    code = [path for name in MADE_BY for path in here.glob(name)]
+    code += here.parent.glob("expectations/**/*.[ps][yq]*")
+    made_by = [
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code) if "__pycache__" not in path.parts
+    ]
+    judged_by = config.gate.model_dump(mode="json")
+    return warehouse.digest(
+        names, made_by, judged_by, *warehouse.identities({k: v for k, v in tables.items() if k != "stages"})
+    )

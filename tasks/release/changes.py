@@ -1,0 +1,65 @@
+"""Say what a candidate would change, for the person who approves it.
+
+In: a candidate, and the manifest of the latest release or None. Out: rows of text, and samples as they are.
+Grain: one row per dataset and split; one per question that votes settled; one per pair that is shown.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from infra import storage
+from tasks import warehouse
+from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, SPLITS, Candidate
+from tasks.tables import Ref
+
+NONE = "-"
+
+
+def changed_rows(candidate: Candidate, latest: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """How many rows each dataset and split has, and had."""
+    now, before = count_rows(candidate.files), count_rows(latest["files"] if latest else ())
+    return [
+        {
+            "dataset": dataset,
+            "split": split,
+            "rows": f"{now[dataset, split]:,}",
+            "before": f"{before[dataset, split]:,}" if latest else NONE,
+            "change": f"{now[dataset, split] - before[dataset, split]:+,}",
+        }
+        for dataset in ("prompts", *BY_RESPONDER)
+        for split in SPLITS
+    ]
+
+
+def count_rows(files: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
+    """Rows by dataset and split, of the files of a manifest."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for file in files:
+        dataset, _, rest = file["path"].partition("/")
+        counts[dataset, rest.rsplit("/", 1)[-1].removesuffix(".parquet")] += file["rows"] or 0
+    return counts
+
+
+def changed_agreement(candidate: Candidate, latest: Mapping[str, Any] | None, root: str) -> list[dict[str, str]]:
+    """The mean share of votes for what was decided, now and before."""
+    now = mean_agreement(candidate.uri)
+    before = mean_agreement(storage.join(root, "releases", latest["version"])) if latest else {}
+    return [
+        {"question": question, "agreement": mean, "before": before.get(question, NONE)}
+        for question, mean in now.items()
+    ]
+
+
+def mean_agreement(uri: str) -> dict[str, str]:
+    """The mean agreement by question, in the release or candidate at `uri`."""
+    tables = {name: Ref(storage.join(uri, ANNOTATIONS[name]), 0, "") for name in ("labels", "preferences")}
+    rows = warehouse.rows("approval_agreement", tables)
+    return {row["question"]: NONE if row["agreement"] is None else f"{row['agreement']:.3f}" for row in rows}
+
+
+def samples(candidate: Candidate, count: int) -> list[dict[str, Any]]:
+    """`count` pairs of the candidate with their text, the same ones each time."""
+    paths = [file["path"] for file in candidate.files if file["path"].startswith("dual/")]
+    pairs = [Ref(storage.join(candidate.uri, path), 0, "") for path in paths]
+    return warehouse.rows("approval_samples", {"dual": pairs}, samples=count)

@@ -1,0 +1,1 @@
+"""From `prompts` to `responses`: every responder answers, and the answers that differ are kept."""

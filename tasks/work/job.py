@@ -1,0 +1,141 @@
+"""Have one model answer the rows that the store lacks: the piece of work that runs on a Ray cluster.
+
+In: a `Job`, whose rows stand in a Parquet file. Out: one small Parquet file a block, put at the store's address as soon
+as the block is answered. Grain: one row per wanted key. Killed, it loses the blocks in flight at most.
+On a cluster of its own it runs as `python -m tasks.work.job URI`, with the job as JSON at URI, and says how far it is in
+lines of JSON.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+
+import ray.data
+from pydantic import BaseModel
+from ray.exceptions import RayError
+
+from infra import ray_cluster, storage
+from tasks.config import Model
+from tasks.engines import answering, gpus
+from tasks.engines.blocks import cut
+from tasks.errors import ModelError, SafePairsError, StorageError
+from tasks.tables import Cost, Ref
+
+RAYS_ADVICE = "\nFailed to apply UDF transform"
+"""Ray Data appends what follows to the message of an engine's fault."""
+FAULTS: dict[str, type[SafePairsError]] = {"ModelError": ModelError, "StorageError": StorageError}
+
+
+class Job(BaseModel, frozen=True):
+    """One model, the rows it is to answer, and the store that its answers go to.
+
+    `id` stands for the work as a whole, whatever part of it the store holds by now.
+    """
+
+    id: str
+    name: str
+    model: Model
+    pending: Ref
+    store: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many rows are answered so far, and what they cost."""
+
+    rows: int
+    cost: Cost
+
+
+Tell = Callable[[Progress], None]
+"""Hears how far a job is, block after block; what it raises ends the job."""
+RunJob = Callable[[Job, Tell], None]
+"""Runs a job to its end on a cluster; which one is the caller's business."""
+
+
+def fill(job: Job, tell: Tell) -> None:
+    """Answer all pending rows on the cluster that this process is connected to, and put them into the store.
+
+    Raises:
+        ModelError: the engine cannot start or go on.
+        StorageError: a block cannot be written.
+    """
+    began, started = time.time(), time.monotonic()
+    rows, tokens, start = 0, Cost(), None
+    with closing(blocks(job)) as committed:
+        for block in committed:
+            elapsed = time.monotonic() - started
+            rows += int(block["rows"])
+            tokens += Cost(input_tokens=int(block["input_tokens"]), output_tokens=int(block["output_tokens"]))
+            if start is None:
+                # A clock that was moved must not turn the measure negative or longer than the job.
+                start = min(max(block["asked_at"] - began, 0.0), elapsed)
+            spent = Cost(start_seconds=start, seconds=elapsed - start, gpu_seconds=elapsed * gpus(job.model))
+            tell(Progress(rows, tokens + spent))
+
+
+def blocks(job: Job) -> Generator[dict[str, float]]:
+    """Run the Ray Data job; yield rows and tokens of each block once it is in the store."""
+    found = cut(job.pending.uri, job.model.block_rows)
+    # From items, whose metadata this process makes: `from_arrow` asks workers for it, which then cannot become actors.
+    places = ray.data.from_items(found, override_num_blocks=len(found))
+    try:
+        yield from answering(job.model, job.store)(places).iter_rows()
+    except RayError as error:
+        cause = last_cause(error)
+        said = str(cause).split(RAYS_ADVICE)[0].strip() or type(cause).__name__
+        if isinstance(cause, StorageError):
+            raise StorageError(said) from None
+        words = said.splitlines()[-1]
+        model = getattr(job.model, "model", job.model.kind)
+        raise ModelError(
+            f"{job.name}: the engine of {model} stopped: {words}; what is answered is kept, run again"
+        ) from None
+
+
+def last_cause(error: BaseException) -> BaseException:
+    """What a task raised, beneath the layers that Ray put around it."""
+    cause = getattr(error, "cause", None)
+    return last_cause(cause) if isinstance(cause, BaseException) else error
+
+
+def read_line(line: str) -> Progress | None:
+    """The progress that a line of a job's output tells, if it does.
+
+    Raises:
+        ModelError: it tells that the engine stopped.
+        StorageError: it tells that the storage cannot be written.
+    """
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(told, dict):
+        return None
+    if told.get("fault") in FAULTS:
+        raise FAULTS[told["fault"]](told["said"])
+    return Progress(told["rows"], Cost(**told["cost"])) if {"rows", "cost"} <= told.keys() else None
+
+
+def say(progress: Progress) -> None:
+    """Print progress for whoever started this job."""
+    sys.stdout.write(json.dumps(asdict(progress)) + "\n")
+    sys.stdout.flush()
+
+
+def main(uri: str) -> None:
+    """Run the job that stands at `uri` on the cluster that this process runs on."""
+    job = Job.model_validate_json(storage.read_bytes(uri))
+    ray_cluster.attach()
+    try:
+        fill(job, say)
+    except SafePairsError as error:
+        sys.stdout.write(json.dumps({"fault": type(error).__name__, "said": str(error)}) + "\n")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

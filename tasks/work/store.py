@@ -1,0 +1,158 @@
+"""The store of model work: rows that were paid for once and are found ever after.
+
+In: a table of wanted rows, the model that can answer them, and what runs jobs. Out: the store's blocks, which hold an
+answer to every wanted row. Grain: one row per wanted key; where two runs answered one, readers take either.
+Resuming is an anti-join: only what the store does not hold is asked.
+"""
+
+import json
+import logging
+import re
+import time
+from dataclasses import asdict, dataclass, replace
+
+import duckdb
+
+from infra import storage
+from tasks import warehouse
+from tasks.config import Model
+from tasks.engines.blocks import put
+from tasks.tables import COMPLETIONS, EMBEDDINGS, Cost, Ref, Table
+from tasks.work.job import Job, Progress, RunJob
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_REPORTS = 5
+MOST_BLOCKS = 200
+"""Files in one store above which the next run joins them into one."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One kind of model work: who does it, for which table, and where its rows are kept.
+
+    `identity` is that of the model; `missing` names the `.sql` file that selects the wanted rows that the store lacks.
+    """
+
+    name: str
+    identity: str
+    model: Model
+    wanted: Table
+    kept: Table
+    missing: str
+
+
+def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost]:
+    """Have every `wanted` row answered, from the store below `folder` or by a model on a cluster.
+
+    Returns a Ref to the store's blocks, whose fingerprint stands for the answers to `wanted`, and what it cost.
+
+    Raises:
+        ModelError: the engine cannot start or go on.
+        StorageError: the folder or a block cannot be written.
+        BudgetSpent: the run has asked for as much as its budget allows.
+    """
+    uri = store_address(folder, work.kept, work.identity)
+    pending = unanswered(work, wanted, folder, uri)
+    cost = Cost(asked=pending.rows, found=wanted.rows - pending.rows)
+    if pending.rows:
+        job = Job(
+            id=warehouse.digest(work.identity, wanted.fingerprint, uri)[:20],
+            name=work.name,
+            model=work.model,
+            pending=pending,
+            store=uri,
+        )
+        cost += follow(job, run)
+        pending = unanswered(work, wanted, folder, uri)
+    answered = warehouse.digest(wanted.fingerprint, pending.rows)
+    return Ref(storage.join(uri, "*.parquet"), wanted.rows - pending.rows, answered), cost
+
+
+def store_address(folder: str, kept: Table, identity: str) -> str:
+    """Where the rows of one model stand below `folder`."""
+    return storage.join(folder, kept.name, warehouse.digest(identity)[:16])
+
+
+def unanswered(work: Work, wanted: Ref, folder: str, uri: str) -> Ref:
+    """The wanted rows that the store at `uri` does not hold."""
+    blocks = storage.listing(uri, ".parquet")
+    # Without rows, but with all columns: a store may be empty, or hold blocks of an older version only.
+    shape = storage.join(uri, f"columns-{warehouse.digest(work.kept.schema.to_string())[:8]}.parquet")
+    if shape not in blocks:
+        put(work.kept.schema.empty_table(), shape)
+    names = [block.rsplit("/", 1)[-1] for block in blocks]
+    stored = Ref(storage.join(uri, "*.parquet"), len(names), warehouse.digest(names))
+    tables = {"wanted": wanted, "stored": stored}
+    try:
+        # Most often all or nothing is missing, and neither needs a copy of the wanted rows.
+        missing = warehouse.count(work.missing, tables)
+        if missing in (0, wanted.rows):
+            return replace(wanted, rows=missing)
+        return warehouse.build(work.wanted, folder, work.missing, tables)
+    except duckdb.Error:
+        if not set_broken_aside(blocks):
+            raise
+        return unanswered(work, wanted, folder, uri)
+
+
+def compact(folder: str) -> None:
+    """Join the blocks of every store below `folder` that has many.
+
+    Nobody may be reading there. Killed in between, some rows stand there twice for a while.
+    """
+    for kept in (COMPLETIONS, EMBEDDINGS):
+        stores = storage.join(folder, kept.name)
+        for uri in storage.folders(stores) if storage.exists(stores) else []:
+            blocks = storage.listing(uri, ".parquet")
+            if len(blocks) > MOST_BLOCKS and not set_broken_aside(blocks):
+                join_blocks(blocks, uri)
+
+
+def join_blocks(blocks: list[str], uri: str) -> None:
+    """Make one file of all blocks, then delete them."""
+    joined = storage.join(uri, f"{warehouse.digest(blocks)}.parquet")
+    with warehouse.connect({"blocks": [Ref(block, 0, "") for block in blocks]}) as connection:
+        warehouse.write(connection, "FROM blocks", joined, {})
+    storage.remove_files(blocks)
+
+
+def set_broken_aside(blocks: list[str]) -> int:
+    """Rename every block that is no Parquet file, so that its rows are asked again; how many there were."""
+    broken = [block for block in blocks if not warehouse.is_parquet(block)]
+    for block in broken:
+        storage.move(block, f"{block}.broken")
+        logger.warning("%s cannot be read and is now %s.broken; its rows are asked again", block, block)
+    return len(broken)
+
+
+def follow(job: Job, run: RunJob) -> Cost:
+    """Run the job to its end, saying how far it is, and note its speed beside the answers."""
+    started = reported = time.monotonic()
+    latest = Progress(0, Cost())
+
+    def tell(progress: Progress) -> None:
+        nonlocal latest, reported
+        latest = progress
+        if time.monotonic() - reported > SECONDS_BETWEEN_REPORTS or progress.rows == job.pending.rows:
+            reported = time.monotonic()
+            logger.info("%s: %d of %d, %s", job.name, progress.rows, job.pending.rows, speed(progress.cost))
+
+    logger.info("%s: 0 of %d", job.name, job.pending.rows)
+    run(job, tell)
+    if latest.rows:
+        told = history(job.store, job.name)
+        with warehouse.writing(told):
+            storage.write_bytes(told, json.dumps(asdict(latest)).encode())
+    waited = time.monotonic() - started - latest.cost.start_seconds - latest.cost.seconds
+    return replace(latest.cost, queue_seconds=max(waited, 0.0))
+
+
+def history(store: str, name: str) -> str:
+    """Where the store keeps what work of this name took the last time: a Progress as JSON."""
+    return storage.join(store, "history", f"{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.json")
+
+
+def speed(cost: Cost) -> str:
+    """Tokens out a second of work; engines that tell no tokens have none."""
+    return f"{cost.output_tokens / cost.seconds:,.0f} tokens/s" if cost.output_tokens and cost.seconds else "done"

@@ -1,0 +1,337 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from crowdkit.aggregation import DawidSkene
+from PIL import Image
+
+from tasks import warehouse
+from tasks.card.annotators import category_dots, matrix
+from tasks.card.biases import own_answers, same_models, wilson
+from tasks.card.card import write_card
+from tasks.card.comparison import compared, phi, reference
+from tasks.card.markdown import markdown_table
+from tasks.config import Config, Review, load
+from tasks.judging.agreement import agreement, agreement_patterns
+from tasks.release.candidate import STAGES
+from tasks.tables import (
+    DROPPED,
+    HARM_CATEGORIES,
+    LABELS,
+    MODEL_LABELS,
+    PAIRS,
+    PREFERENCES,
+    PROMPTS,
+    RESOLVED,
+    RESPONSES,
+    VERDICTS,
+)
+from tests.conftest import write_config
+from tests.tasks.rows import Row, make
+
+
+def categories(*names: str) -> dict[str, bool]:
+    return {name: name in names for name in HARM_CATEGORIES}
+
+
+def label(response_id: str, level: int, *names: str, **more: Any) -> Row:
+    return {
+        "response_id": response_id,
+        "is_safe": level == 0,
+        "severity_level": level,
+        "harm_category": categories(*names),
+        "agreement": 1.0,
+        "confidence": 1.0,
+        "by_people": False,
+    } | more
+
+
+def pair(first: str, second: str, severities: tuple[int, int], lengths: tuple[int, int] = (3, 5)) -> Row:
+    return {
+        "pair_id": first + second,
+        "prompt_id": "p",
+        "responder": "scripted-a",
+        "response_0_id": first,
+        "response_1_id": second,
+        "response_0": "x" * lengths[0],
+        "response_1": "x" * lengths[1],
+        "severity_0": severities[0],
+        "severity_1": severities[1],
+    }
+
+
+def preference(pair_id: str, better: int, safer: int, overall: int, agreement: float = 1.0) -> Row:
+    said = {"better_response_id": better, "safer_response_id": safer, "overall_response_id": overall}
+    sure = dict.fromkeys(("better_agreement", "safer_agreement", "overall_agreement"), agreement)
+    return {"pair_id": pair_id, "by_people": False} | said | sure
+
+
+def harm(subject: str, annotator: str, is_safe: bool) -> Row:
+    kind = "person" if annotator.startswith("person") else "model"
+    said = {"is_safe": is_safe, "severity_level": 0 if is_safe else 2, "harm_category": [] if is_safe else ["Drugs"]}
+    return {
+        "subject_id": subject,
+        "question": "harm",
+        "annotator": annotator,
+        "annotator_kind": kind,
+        "flipped": False,
+    } | said
+
+
+def choice(subject: str, annotator: str, winner: int, flipped: bool, question: str = "overall") -> Row:
+    said = {"subject_id": subject, "question": question, "winner": winner, "flipped": flipped}
+    return {"annotator": annotator, "annotator_kind": "model"} | said
+
+
+def verdicts() -> list[Row]:
+    """Two models and two people on four answers; the models also compare two pairs in both orders."""
+    said = {"j": (1, 0, 1, 0), "k": (1, 0, 0, 0), "person-1": (1, 1, 0, 0), "person-2": (1, 0, 0, 1)}
+    found = [
+        harm(subject, name, bool(safe)) for name, row in said.items() for subject, safe in zip("abcd", row, strict=True)
+    ]
+    questions = ("helpfulness", "harmlessness", "overall")
+    return found + [
+        choice(subject, name, winner, flipped, question)
+        for subject, winner in (("ab", 1), ("cd", 0))
+        for name in "jk"
+        for flipped in (False, True)
+        for question in questions
+    ]
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> dict[str, Any]:
+    """Everything that a card is made of."""
+    said = make(VERDICTS, verdicts())
+    patterns = agreement_patterns(said, str(tmp_path))
+    labels = [
+        label("a", 0),
+        label("b", 1, "Drugs"),
+        label("c", 2, "Drugs", "Violence"),
+        label("d", 3, "Drugs", "Violence"),
+    ]
+    return {
+        "prompts": make(PROMPTS, [{"prompt_id": "p", "split": "train"}]),
+        "responses": make(
+            RESPONSES,
+            [
+                {
+                    "response_id": r,
+                    "prompt_id": "p",
+                    "response": r * 9,
+                    "responder": f"scripted-{'a' if r in 'ab' else 'b'}",
+                }
+                for r in "abcd"
+            ],
+        ),
+        "verdicts": said,
+        "labels": make(LABELS, labels),
+        "model_labels": make(MODEL_LABELS, labels),
+        "pairs": make(PAIRS, [pair("a", "b", (0, 1)), pair("c", "d", (2, 3))]),
+        "preferences": make(PREFERENCES, [preference("ab", 1, 0, 0), preference("cd", 0, 0, 0)]),
+        "resolved": make(RESOLVED, []),
+        "dropped": make(DROPPED, []),
+        "stages": STAGES.empty_table(),
+        "patterns": patterns,
+        "agreement": agreement(patterns, 0, str(tmp_path)),
+    }
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Of two responders the first is the judge's model, and so is the second judge."""
+    path = write_config(tmp_path, garbage_every=7)
+    text = (
+        path.read_text().replace("seconds_per_row = 0", "garbage_every = 7", 1).replace('name = "judge"', 'name = "j"')
+    )
+    judge = text[text.index("[[judges]]") :].replace('name = "j"', 'name = "k"')
+    path.write_text(f"{text}\n{judge}")
+    return load(str(path))
+
+
+def test_a_card_has_every_section_and_every_picture_that_it_names(
+    tables: dict[str, Any], config: Config, tmp_path: Path
+) -> None:
+    write_card(config, "2026.01.01", tables, str(tmp_path / "card"))
+    text = (tmp_path / "card/README.md").read_text()
+    assert "<<" not in text
+    charts = {path.name for path in (tmp_path / "card/charts").iterdir()}
+    assert charts == {line.split("charts/")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")}
+    assert {"agreement.png", "agreement_categories.png", "biases.png", "category_correlation.png"} <= charts
+    assert all(Image.open(path).size > (300, 200) for path in (tmp_path / "card/charts").iterdir())
+    assert "`j` and `k` are the same model" in text
+
+
+def test_a_card_of_one_judge_says_that_there_is_no_agreement(
+    tables: dict[str, Any], config: Config, tmp_path: Path
+) -> None:
+    said = make(VERDICTS, [row for row in verdicts() if row["annotator"] == "j"])
+    patterns = agreement_patterns(said, str(tmp_path))
+    alone = tables | {"verdicts": said, "patterns": patterns, "agreement": agreement(patterns, 0, str(tmp_path))}
+    write_card(config.model_copy(update={"judges": config.judges[:1]}), "2026.01.01", alone, str(tmp_path / "card"))
+    text = (tmp_path / "card/README.md").read_text()
+    assert "there is no agreement to measure" in text
+    assert "are the same model" not in text
+    assert not (tmp_path / "card/charts/agreement.png").exists()
+
+
+def test_a_card_says_how_often_models_are_wrong(tables: dict[str, Any], config: Config, tmp_path: Path) -> None:
+    people = [row | {"by_people": True, "is_safe": row["response_id"] != "a"} for row in tables["labels"].to_pylist()]
+    seen = tables | {"labels": make(LABELS, people)}
+    review = Review(answers=4, audit_share=1)
+    write_card(config.model_copy(update={"review": review}), "2026.01.01", seen, str(tmp_path / "card"))
+    assert "4 of 4 answers that were drawn" in (tmp_path / "card/README.md").read_text()
+
+
+def test_the_card_of_an_empty_release_is_written(config: Config, tmp_path: Path) -> None:
+    patterns = agreement_patterns(make(VERDICTS, []), str(tmp_path))
+    schemas = (PROMPTS, RESPONSES, VERDICTS, LABELS, MODEL_LABELS, PAIRS, PREFERENCES, RESOLVED, DROPPED)
+    empty = {table.name: make(table, []) for table in schemas} | {"stages": STAGES.empty_table()}
+    measured = {"patterns": patterns, "agreement": agreement(patterns, 0, str(tmp_path))}
+    write_card(config, "2026.01.01", empty | measured, str(tmp_path / "card"))
+    assert "41.2%" in (tmp_path / "card/README.md").read_text()
+
+
+def biases_of(rows: list[Row]) -> Row:
+    inputs = {"verdicts": make(VERDICTS, rows), "pairs": make(PAIRS, [pair("a", "b", (0, 0)), pair("c", "d", (0, 0))])}
+    return warehouse.rows("card_biases", inputs)[0]
+
+
+def test_position_bias_is_how_often_the_first_answer_wins() -> None:
+    first = [choice(subject, "j", int(flipped), flipped) for subject in ("ab", "cd") for flipped in (False, True)]
+    assert biases_of(first) == {
+        "judge": "j", "question": "overall", "first_wins": 1.0, "pairs": 2, "longer_wins": None, "decided_pairs": 0
+    }  # fmt: skip
+    same = [choice(subject, "j", 1, flipped) for subject in ("ab", "cd") for flipped in (False, True)]
+    assert biases_of(same)["first_wins"] == 0.5
+
+
+def test_length_bias_is_how_often_the_longer_answer_is_the_choice_over_both_orders() -> None:
+    longer = [choice("ab", "j", 1, flipped) for flipped in (False, True)]
+    shorter = [choice("cd", "j", 0, flipped) for flipped in (False, True)]
+    found = biases_of([*longer, *shorter])
+    assert (found["longer_wins"], found["decided_pairs"]) == (0.5, 2)
+
+
+def test_a_pair_judged_in_one_order_says_nothing_of_biases() -> None:
+    both = [choice("ab", "j", 1, flipped) for flipped in (False, True)]
+    assert biases_of([*both, choice("cd", "j", 0, False)])["pairs"] == 1
+
+
+def test_self_preference_stands_beside_what_others_say_of_the_same_answers(
+    tables: dict[str, Any], config: Config
+) -> None:
+    own = own_answers(config)
+    assert own.to_pylist() == [{"judge": name, "responders": ["scripted-a"]} for name in "jk"]
+    rows = warehouse.rows("card_self_preference", tables | {"own": own})
+    assert [row["judge"] for row in rows] == ["j", "k"]
+    assert (rows[1]["own_safe"], rows[1]["others_safe"], rows[1]["difference"]) == (0.5, 0.0, 0.5)
+    # person-1 calls all and none of them safe, person-2 half and half; j is the same model as k and no other annotator
+    assert rows[1]["difference_of_other_annotators"] == pytest.approx(1 / 2)
+
+
+def test_judges_of_one_model_are_found_whatever_engine_runs_it(config: Config) -> None:
+    assert same_models(config) == [["j", "k"]]
+    assert same_models(config.model_copy(update={"judges": config.judges[:1]})) == []
+
+
+def test_a_release_is_compared_on_what_the_reference_measured(tables: dict[str, Any]) -> None:
+    rows = {row["statistic"]: (row["value"], row["counted"]) for row in warehouse.rows("card_comparison", tables)}
+    assert rows == {
+        "both_safe": (0.0, 2),
+        "both_unsafe": (0.5, 2),
+        "mixed": (0.5, 2),
+        "minor": (pytest.approx(1 / 3), 3),
+        "moderate": (pytest.approx(1 / 3), 3),
+        "severe": (pytest.approx(1 / 3), 3),
+        "categories": (pytest.approx(5 / 3), 3),
+        "better_is_not_safer": (0.5, 2),
+        "milder_is_safer_same_categories": (1.0, 1),
+        "milder_is_safer": (1.0, 1),
+        "longer_is_better": (0.5, 2),
+        "overall_is_better": (0.5, 2),
+        "overall_is_safer": (1.0, 2),
+    }
+    assert {statistic["key"] for statistic in reference()} == set(rows)
+
+
+def test_pairs_that_a_rule_decided_say_nothing_of_what_annotators_prefer(tables: dict[str, Any]) -> None:
+    even = make(PREFERENCES, [preference("ab", 1, 0, 0), preference("cd", 0, 0, 0, agreement=0.5)])
+    rows = {
+        row["statistic"]: row["counted"] for row in warehouse.rows("card_comparison", tables | {"preferences": even})
+    }
+    assert "milder_is_safer" not in rows
+    assert (rows["overall_is_safer"], rows["better_is_not_safer"]) == (1, 2)
+
+
+def test_a_difference_from_the_reference_is_shown_and_so_is_a_missing_number() -> None:
+    statistic = {"key": "mixed", "name": "mixed pairs", "unit": "share", "value": 0.146}
+    row = compared(statistic, {"value": 0.5, "counted": 8})
+    assert (row["PKU-SafeRLHF"], row["this release"], row["difference"]) == ("14.6%", "50.0%", "+35.4 pp")
+    assert compared(statistic, None)["this release"] is None
+
+
+def test_phi_is_the_correlation_of_categories_among_answers() -> None:
+    draw = np.random.default_rng(0)
+    holds = draw.random((300, len(HARM_CATEGORIES))) < 0.3
+    holds[:, 0] = False
+    sets, counts = np.unique(holds, axis=0, return_counts=True)
+    names = [dict(zip(HARM_CATEGORIES, row, strict=True)) for row in sets]
+    found = phi([{"harm_category": row, "answers": count} for row, count in zip(names, counts, strict=True)])
+    assert np.isnan(found[0]).all()
+    assert found[1:, 1:] == pytest.approx(np.corrcoef(holds[:, 1:].astype(float).T))
+
+
+def test_estimated_errors_are_those_of_dawid_and_skene() -> None:
+    draw = np.random.default_rng(1)
+    truth = draw.random(400) < 0.4
+    said = {
+        name: np.where(draw.random(400) < right, truth, ~truth) for name, right in (("j", 0.9), ("k", 0.8), ("l", 0.7))
+    }
+    votes = [(str(n), name, int(row[n])) for name, row in said.items() for n in range(400)]
+    told = pa.Table.from_pylist([dict(zip(("task", "worker", "label"), vote, strict=True)) for vote in votes])
+    fitted = DawidSkene(n_iter=100).fit(told.to_pandas())
+    assert fitted.probas_ is not None
+    assert fitted.errors_ is not None
+    unsafe = fitted.probas_[1]
+    labels = [label(n, int(p >= 0.5), confidence=max(p, 1 - p)) for n, p in unsafe.items()]
+    inputs = {
+        "verdicts": make(VERDICTS, [harm(n, name, not unsafe) for n, name, unsafe in votes]),
+        "labels": make(LABELS, labels),
+    }
+    for row in warehouse.rows("card_confusion", inputs, weighed=True):
+        errors = fitted.errors_.loc[row["annotator"]]
+        assert row["unsafe_called_unsafe"] == pytest.approx(errors.loc[1, 1], abs=0.01)
+        assert row["safe_called_safe"] == pytest.approx(errors.loc[0, 0], abs=0.01)
+
+
+def test_an_interval_of_a_share_is_inside_0_and_1_and_holds_the_share() -> None:
+    for share, counted in ((0.0, 5), (1.0, 5), (0.5, 100)):
+        low, high = wilson(share, counted)
+        assert -1e-9 <= low <= share + 1e-9
+        assert share - 1e-9 <= high <= 1 + 1e-9
+    assert wilson(0.5, 100) == pytest.approx((0.404, 0.596), abs=0.001)
+
+
+def test_the_matrix_marks_people_and_counts_shared_answers() -> None:
+    cells: list[Row] = [
+        {"annotator": "j", "kind": "model", "other": "person-1", "kappa": 0.5, "subjects": 1200},
+        {"annotator": "person-1", "kind": "person", "other": "j", "kappa": None, "subjects": 0},
+    ]
+    names, values, texts = matrix(cells)
+    assert names == ["j (model)", "person-1 (person)"]
+    assert (texts[0][1], texts[1][0], texts[0][0]) == ("0.50\n1,200", "-\n0", "")
+    assert np.isnan(values[1, 0])
+
+
+def test_harm_categories_are_dots_where_their_measure_exists() -> None:
+    row = {"value": 0.5, "low": 0.4, "high": 0.6}
+    found = {("Drugs", "people", "alpha"): row, ("Drugs", "people", "percent"): row, ("safety", "models", "alpha"): row}
+    assert category_dots(found) == {"people": {"Drugs": (0.5, 0.4, 0.6)}}
+
+
+def test_a_table_shows_nothing_as_a_dash_and_keeps_its_columns() -> None:
+    text = markdown_table([{"a_name": "x|y", "rows": None}, {"a_name": "z", "rows": 1234}])
+    assert text.splitlines() == ["| a name | rows |", "| --- | ---: |", "| x\\|y | - |", "| z | 1,234 |"]

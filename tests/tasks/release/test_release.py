@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from infra import storage
+from tasks.config import load
+from tasks.errors import StorageError
+from tasks.release import release
+from tasks.release.candidate import release_fingerprint
+from tests.conftest import write_config
+
+
+def write_manifest(root: str, version: str, *paths: str) -> bytes:
+    content = json.dumps({"version": version, "files": [{"path": path} for path in paths]}).encode()
+    storage.write_bytes(storage.join(root, "releases", version, "manifest.json"), content)
+    return content
+
+
+def test_the_catalog_has_every_whole_release_and_no_broken_one(root: str) -> None:
+    write_manifest(root, "2026.01.01", "qa/a/train.parquet", "qa/a/test.parquet", "prompts/train.parquet")
+    half = write_manifest(root, "2026.01.02", "qa/a/train.parquet")[:-9]
+    storage.write_bytes(storage.join(root, "releases", "2026.01.02", "manifest.json"), half)
+    storage.write_bytes(storage.join(root, "releases", "2026.01.03", "qa/a/train.parquet"), b"being copied")
+    catalog = release.catalog(root, "2026.01.01")
+    assert "2026.01.01/qa/a/test.parquet', '" in catalog
+    assert "2026.01.02" not in catalog
+    assert "2026.01.03" not in catalog
+
+
+def test_the_catalog_of_a_release_has_views_of_the_annotations_that_it_has(root: str) -> None:
+    write_manifest(root, "2026.01.01", "qa/a/train.parquet", "annotations/labels.parquet")
+    catalog = release.catalog(root, "2026.01.01")
+    assert "VIEW main.labels AS" in catalog
+    assert "agreement" not in catalog
+
+
+def test_a_gate_that_asks_for_another_agreement_makes_another_release(tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    before = release_fingerprint(load(str(path)), [])
+    assert release_fingerprint(load(str(path)), []) == before
+    path.write_text(path.read_text() + '[[gate.agreement]]\nquestion = "safety"\nat_least = 0.6\n')
+    assert release_fingerprint(load(str(path)), []) != before
+
+
+def test_a_pointer_to_half_a_manifest_is_never_followed(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    half = write_manifest(root, "2026.01.01", "qa/a/train.parquet")[:-9]
+    storage.write_bytes(storage.join(root, "releases", "2026.01.01", "manifest.json"), half)
+    storage.write_bytes(storage.join(root, "releases", "latest.json"), b'{"version": "2026.01.01"}')
+    with pytest.raises(StorageError, match=r"latest\.json: leads to no readable manifest"):
+        release.published(root)
+
+
+def test_a_version_that_stands_there_or_is_claimed_by_another_is_not_taken_again(root: str) -> None:
+    today = release.next_version(root, "mine")
+    write_manifest(root, today)
+    assert release.next_version(root, "mine") == f"{today}.1"
+    storage.create(release.claim_address(root, f"{today}.1"), b"theirs")
+    assert release.next_version(root, "mine") == f"{today}.2"
+    assert release.next_version(root, "theirs") == f"{today}.1"

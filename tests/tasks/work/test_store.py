@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from infra import storage
+from tasks import warehouse
+from tasks.config import Scripted, Transformers
+from tasks.engines.blocks import put
+from tasks.errors import ModelError, StorageError
+from tasks.tables import COMPLETIONS, REQUESTS, Ref
+from tasks.work import store
+from tasks.work.job import RunJob
+from tasks.work.store import Work, obtain
+from tests.tasks.rows import make, read
+
+
+def requests(folder: Path, *ids: str) -> Ref:
+    uri = folder / f"{len(ids)}.parquet"
+    rows = [{"request_id": request_id, "user": "How are you?", "seed": 1} for request_id in ids]
+    pq.write_table(make(REQUESTS, rows), uri)
+    return Ref(str(uri), len(ids), warehouse.digest(ids))
+
+
+def work(folder: Path, fault: Path | None = None) -> Work:
+    model = Scripted(
+        kind="scripted", block_rows=2, journal=str(folder / "journal"), fault=str(fault) if fault else None
+    )
+    return Work("answers", "m@1", model, wanted=REQUESTS, kept=COMPLETIONS, missing="pending")
+
+
+def journal(folder: Path) -> list[str]:
+    return (folder / "journal").read_text().split()
+
+
+def blocks(found: Ref) -> list[str]:
+    return storage.listing(found.uri.rsplit("/", 1)[0], ".parquet")
+
+
+def test_only_what_the_store_lacks_is_asked(tmp_path: Path, cluster: RunJob) -> None:
+    tables = str(tmp_path / "tables")
+    _, first = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c"), tables, cluster)
+    _, second = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, cluster)
+    found, third = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, cluster)
+    assert [(cost.asked, cost.found) for cost in (first, second, third)] == [(3, 0), (2, 3), (0, 5)]
+    assert sorted(journal(tmp_path)) == ["a", "b", "c", "d", "e"]
+    answered = read(found)
+    assert first.input_tokens == 3 * answered[0]["input_tokens"]
+    assert first.output_tokens + second.output_tokens == sum(row["output_tokens"] for row in answered)
+    assert found.rows == 5
+
+
+def test_an_engine_that_fails_is_named_with_its_last_words_and_keeps_what_it_answered(
+    tmp_path: Path, cluster: RunJob
+) -> None:
+    fault = tmp_path / "fault"
+    fault.write_text("4")
+    asked = requests(tmp_path, *"abcdefgh")
+    with pytest.raises(ModelError, match=r"answers: the engine of scripted stopped: .*injected fault"):
+        obtain(work(tmp_path, fault), asked, str(tmp_path / "tables"), cluster)
+    fault.unlink()
+    _, cost = obtain(work(tmp_path, fault), asked, str(tmp_path / "tables"), cluster)
+    assert (cost.asked, cost.found) == (4, 4)
+    assert sorted(journal(tmp_path)) == list("abcdefgh")
+
+
+def test_an_engine_that_cannot_start_is_named_with_its_last_words(tmp_path: Path, cluster: RunJob) -> None:
+    (tmp_path / "no-model").mkdir()
+    (tmp_path / "no-model/config.json").write_text("{}")
+    model = Transformers(kind="transformers", model=str(tmp_path / "no-model"))
+    broken = Work("answers", "m@1", model, wanted=REQUESTS, kept=COMPLETIONS, missing="pending")
+    with pytest.raises(ModelError, match=r"answers: the engine of .*no-model stopped: .+; what is answered is kept"):
+        obtain(broken, requests(tmp_path, "a"), str(tmp_path / "tables"), cluster)
+
+
+def test_a_block_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = str(tmp_path / "store" / "block.parquet")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(StorageError, match="No space left on device"):
+        put(COMPLETIONS.schema.empty_table(), uri)
+    assert storage.listing(str(tmp_path / "store")) == []
+
+
+def test_every_block_is_a_file_of_its_own(tmp_path: Path, cluster: RunJob) -> None:
+    found, _ = obtain(work(tmp_path), requests(tmp_path, *(f"r{i}" for i in range(10))), str(tmp_path), cluster)
+    assert sorted(pq.read_metadata(block).num_rows for block in blocks(found)) == [0, 2, 2, 2, 2, 2]
+
+
+def test_many_blocks_become_one_and_lose_nothing(
+    tmp_path: Path, cluster: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_BLOCKS", 3)
+    tables = str(tmp_path / "tables")
+    found, _ = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, cluster)
+    assert len(blocks(found)) == 5
+    store.compact(tables)
+    assert len(blocks(found)) == 1
+    assert sorted(row["request_id"] for row in read(found)) == list("abcdefgh")
+    _, again = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, cluster)
+    assert again.asked == 0
+
+
+def test_the_rows_of_a_truncated_block_are_asked_again(tmp_path: Path, cluster: RunJob) -> None:
+    tables = str(tmp_path / "tables")
+    found, _ = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d"), tables, cluster)
+    victim = next(Path(block) for block in blocks(found) if pq.read_metadata(block).num_rows)
+    lost = set(pq.read_table(victim)["request_id"].to_pylist())
+    victim.write_bytes(victim.read_bytes()[:-20])
+    mended, cost = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, cluster)
+    assert cost.asked == len(lost) + 1
+    assert sorted(row["request_id"] for row in read(mended)) == ["a", "b", "c", "d", "e"]
+    assert victim.with_name(f"{victim.name}.broken").exists()
