@@ -259,15 +259,35 @@ PREFERENCES = Table(
         by_people=FLAG,
     ),
 )
+OPINIONS = Table(
+    "opinions",
+    "opinion of one model on one answer or pair and question",
+    ("subject_id", "question", "worker"),
+    columns(subject_id=TEXT, question=TEXT, worker=TEXT, label=INTEGER),
+)
 POSTERIORS = Table(
     "posteriors",
     "weighed question about an answer or pair",
     ("subject_id", "question"),
     columns(subject_id=TEXT, question=TEXT, probability=REAL),
 )
+CIRCLES = Table(
+    "circles",
+    "pair and question of a prompt whose preferences are circular, as it was preferred",
+    ("pair_id", "question"),
+    columns(
+        prompt_id=TEXT,
+        responder=TEXT,
+        question=TEXT,
+        pair_id=TEXT,
+        response_0_id=TEXT,
+        response_1_id=TEXT,
+        share_1=REAL,
+    ),
+)
 RESOLVED = Table(
     "resolved",
-    "pair and question of a prompt whose preferences are circular",
+    "pair and question of a prompt whose preferences were circular, as they are now",
     ("pair_id", "question"),
     columns(pair_id=TEXT, question=TEXT, probability=REAL),
 )

@@ -1,18 +1,16 @@
 """DuckDB: run one `.sql` file over tables and write what it selects as a table.
 
-In: Refs, by the names the SQL uses, and bound parameters. Out: a Ref. The address of a table is the hash of the SQL,
-the parameters and the inputs' hashes, so that the same work asked twice is found, not done twice.
+In: Refs, by the names the SQL uses, and bound parameters. Out: a Ref. The address of a table is the hash of the code that
+makes it (`tasks.identity`), the parameters and the inputs' hashes, so that the same work asked twice is found, not done
+twice. A table that cannot be read is set aside and made again.
 This is the only module that opens DuckDB for the pipeline.
 """
 
-import hashlib
 import io
-import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -20,27 +18,22 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks.errors import StorageError
+from tasks.identity import digest as digest  # noqa: PLC0414
+from tasks.identity import macro_definitions, of_function, of_query, query
 from tasks.tables import Ref, Table
 
-HERE = Path(__file__).parent
+logger = logging.getLogger(__name__)
+
 ROW_GROUP_ROWS = 20_000
+Source: TypeAlias = Ref | Sequence[Ref] | pa.Table
+"""What a query reads under one name: a table, several of one shape, or a few rows in memory."""
+Tables: TypeAlias = Mapping[str, Source]
 
 
-@cache
-def queries() -> dict[str, Path]:
-    """Every query by its name, which is its own whatever room it stands in."""
-    return {path.stem: path for path in sorted(HERE.rglob("sql/*.sql"))}
-
-
-def query(name: str) -> str:
-    """The text of `<name>.sql`."""
-    return queries()[name].read_text(encoding="utf-8")
-
-
-def connect(inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
+def connect(inputs: Tables, uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
     """Open DuckDB with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
     connection = duckdb.connect(uri)
-    connection.execute(query("macros"))
+    connection.execute(macro_definitions())
     for name, source in inputs.items():
         if isinstance(source, pa.Table):
             connection.from_arrow(source).create_view(name)
@@ -67,7 +60,7 @@ def build(
     table: Table,
     folder: str,
     sql: str,
-    inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table],
+    inputs: Tables,
     **parameters: object,
 ) -> Ref:
     """Write the rows of `<sql>.sql` as `table` below `folder`, unless they stand there already.
@@ -76,13 +69,58 @@ def build(
         StorageError: the folder cannot be written.
         TypeError: the SQL does not give the table's columns (a bug).
     """
-    text = query(sql)
-    fingerprint = digest(text, query("macros"), table.schema.to_string(), parameters, *identities(inputs))
-    uri = storage.join(folder, table.name, f"{fingerprint}.parquet")
-    if not storage.exists(uri):
+
+    def make(uri: str) -> None:
         with connect(inputs) as connection:
-            write(connection, text, uri, parameters)
+            write(connection, query(sql), uri, parameters)
+
+    return find_or_make(table, folder, address(table, of_query(sql), inputs, parameters), make)
+
+
+def derive(
+    table: Table, folder: str, function: Callable[..., pa.Table], inputs: Mapping[str, Ref], **parameters: object
+) -> Ref:
+    """Write the rows that a Python function gives as `table` below `folder`, unless they stand there already.
+
+    For work that SQL cannot do. The function is called with the rows of each input and with the parameters, by name; what
+    it gives depends on nothing else.
+
+    Raises:
+        StorageError: the folder cannot be written.
+        TypeError: the function does not give the table's columns (a bug).
+    """
+
+    def make(uri: str) -> None:
+        sink = io.BytesIO()
+        pq.write_table(
+            function(**{name: read(ref) for name, ref in inputs.items()}, **parameters), sink, compression="zstd"
+        )
+        with writing(uri):
+            storage.write_bytes(uri, sink.getvalue())
+
+    return find_or_make(table, folder, address(table, of_function(function), inputs, parameters), make)
+
+
+def address(table: Table, code: str, inputs: Tables, parameters: Mapping[str, object]) -> str:
+    """The hash of all that the rows of a table depend on: the code that makes them, what it reads, and its parameters."""
+    return digest(code, table.schema.to_string(), parameters, *identities(inputs))
+
+
+def find_or_make(table: Table, folder: str, fingerprint: str, make: Callable[[str], None]) -> Ref:
+    """The table of this fingerprint; `make` writes it where it does not stand, or where what stands cannot be read."""
+    uri = storage.join(folder, table.name, f"{fingerprint}.parquet")
+    if not storage.exists(uri) or set_aside(uri):
+        make(uri)
     return existing(table, uri, fingerprint)
+
+
+def set_aside(uri: str) -> bool:
+    """Rename a file that is no Parquet file; whether it was none."""
+    if is_parquet(uri):
+        return False
+    storage.move(uri, f"{uri}.broken")
+    logger.warning("%s cannot be read and is now %s.broken; it is made again", uri, uri)
+    return True
 
 
 def write(connection: duckdb.DuckDBPyConnection, selected: str, uri: str, parameters: Mapping[str, object]) -> None:
@@ -140,31 +178,19 @@ def plain(kind: pa.DataType) -> str:
     return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
 
 
-def table(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], **parameters: object) -> pa.Table:
-    """What `<sql>.sql` selects, in memory: for work that SQL cannot do."""
+def read(ref: Ref) -> pa.Table:
+    """The rows at a Ref, in memory."""
+    with connect({"rows": ref}) as connection:
+        return connection.table("rows").to_arrow_table()
+
+
+def table(sql: str, inputs: Tables, **parameters: object) -> pa.Table:
+    """What `<sql>.sql` selects, in memory: for what people are shown."""
     with connect(inputs) as connection:
         return connection.execute(query(sql), parameters).to_arrow_table()
 
 
-def keep(made: Table, folder: str, make: Callable[[], pa.Table], *made_of: object) -> Ref:
-    """Write the rows that `make` gives as the table `made` below `folder`, unless they stand there already.
-
-    `made_of` is what the rows depend on: the method's name and version, its parameters, its inputs' hashes.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
-    fingerprint = digest(made.schema.to_string(), *made_of)
-    uri = storage.join(folder, made.name, f"{fingerprint}.parquet")
-    if not storage.exists(uri):
-        sink = io.BytesIO()
-        pq.write_table(make(), sink, compression="zstd")
-        with writing(uri):
-            storage.write_bytes(uri, sink.getvalue())
-    return existing(made, uri, fingerprint)
-
-
-def rows(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], **parameters: object) -> list[dict[str, Any]]:
+def rows(sql: str, inputs: Tables, **parameters: object) -> list[dict[str, Any]]:
     """The few rows that `<sql>.sql` selects, as dicts: counts for people, never a table."""
     with connect(inputs) as connection:
         result = connection.execute(query(sql), parameters)
@@ -172,28 +198,16 @@ def rows(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table], **param
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
-def count(sql: str, inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table]) -> int:
-    """How many rows `<sql>.sql` selects; only the columns that decide it are read."""
-    with connect(inputs) as connection:
-        text = query(sql).rstrip().rstrip(";")
-        counted = connection.execute(f"SELECT count(*) FROM (\n{text}\n)").fetchone()  # noqa: S608 (our own file)
-    return int(counted[0]) if counted else 0
-
-
-def identities(inputs: Mapping[str, Ref | Sequence[Ref] | pa.Table]) -> list[object]:
-    """What identifies each input: its name and its content's hash."""
+def identities(inputs: Tables) -> list[object]:
+    """What identifies each input: its name and its content's hash; several tables of one shape have no order."""
     found: list[object] = []
     for name, source in sorted(inputs.items()):
         if isinstance(source, pa.Table):
             found.append([name, source.to_pylist()])
         else:
-            found.append([name, [ref.fingerprint for ref in ([source] if isinstance(source, Ref) else source)]])
+            refs = [source] if isinstance(source, Ref) else source
+            found.append([name, sorted(ref.fingerprint for ref in refs)])
     return found
-
-
-def digest(*parts: object) -> str:
-    """32 hexadecimal digits of the SHA-256 of the parts' JSON."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def reason(error: Exception) -> str:

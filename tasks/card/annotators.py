@@ -9,10 +9,11 @@ import numpy as np
 
 from tasks import warehouse
 from tasks.card.charts import draw_dots, draw_matrix
-from tasks.card.markdown import Rows, Section, Tables, markdown_table
+from tasks.card.markdown import Rows, Section, markdown_table
 from tasks.config import Config
 from tasks.judging.agreement import BETWEEN, pairwise, read_patterns
 from tasks.tables import HARM_CATEGORIES
+from tasks.warehouse import Tables
 
 METHODS = {
     "majority": "Each annotator has one vote, however often it was asked, and the majority decides.",

@@ -4,9 +4,10 @@ In: the tables of all stages. Out: sections on wrong labels, unfilled quotas and
 """
 
 from tasks import warehouse
-from tasks.card.markdown import Section, Tables, markdown_table
+from tasks.card.markdown import Section, markdown_table
 from tasks.config import Config
 from tasks.people.routing import label_error
+from tasks.warehouse import Tables
 
 MOST_CELLS = 12
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from tasks import warehouse
 from tasks.card.charts import draw_dots
-from tasks.card.markdown import Rows, Section, Tables, listed, markdown_table
+from tasks.card.markdown import Rows, Section, listed, markdown_table
 from tasks.config import Config, Model
 from tasks.engines import model_identity
 from tasks.tables import TEXT, columns
+from tasks.warehouse import Tables
 
 OWN = columns(judge=TEXT, responders=pa.list_(TEXT))
 Z = 1.96

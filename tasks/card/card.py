@@ -14,8 +14,9 @@ from tasks.card.audits import circles, unfilled_quotas, wrong_labels
 from tasks.card.biases import biases
 from tasks.card.charts import draw_categories, draw_lengths, draw_shares
 from tasks.card.comparison import comparison
-from tasks.card.markdown import Section, Tables, listed, markdown_table
+from tasks.card.markdown import Section, listed, markdown_table
 from tasks.config import Config
+from tasks.warehouse import Tables
 
 TEMPLATE = Path(__file__).parent / "card.md"
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from tasks import warehouse
 from tasks.card.charts import draw_matrix
-from tasks.card.markdown import Rows, Section, Tables, markdown_table
+from tasks.card.markdown import Rows, Section, markdown_table
 from tasks.tables import HARM_CATEGORIES
+from tasks.warehouse import Tables
 
 REFERENCE = Path(__file__).parent / "reference.toml"
 

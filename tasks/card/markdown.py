@@ -6,13 +6,9 @@ In: rows. Out: text, and the pictures that it shows.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 from matplotlib.figure import Figure
 
-from tasks.tables import Ref
-
 Rows = list[dict[str, Any]]
-Tables = Mapping[str, Ref | Sequence[Ref] | pa.Table]
 
 
 class Section(NamedTuple):

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from tasks import warehouse
-from tasks.judging.measures import COHEN, FLEISS, NOMINAL_ALPHA, ORDINAL_ALPHA, PERCENT, RESAMPLES, estimate
+from tasks.judging.measures import COHEN, FLEISS, NOMINAL_ALPHA, ORDINAL_ALPHA, PERCENT, estimate
 from tasks.tables import AGREEMENT, AGREEMENT_QUESTIONS, HARM_CATEGORIES, PATTERNS, Ref
+from tasks.warehouse import Source
 
 BETWEEN = ("models", "people", "models and people")
-VERSION = 2
 KINDS = {"models": "model", "people": "person"}
 
 
@@ -39,19 +39,18 @@ def agreement(patterns: Ref, seed: int, folder: str) -> Ref:
     Raises:
         StorageError: the folder cannot be written.
     """
-    made_of = ("agreement", VERSION, RESAMPLES, seed, patterns.fingerprint)
-    return warehouse.keep(AGREEMENT, folder, lambda: measured(read_patterns(patterns), seed), *made_of)
+    return warehouse.derive(AGREEMENT, folder, measured, {"patterns": patterns}, seed=seed)
 
 
-def read_patterns(patterns: Ref | Sequence[Ref] | pa.Table) -> list[dict[str, Any]]:
+def read_patterns(patterns: Source) -> list[dict[str, Any]]:
     """The patterns at a Ref as rows; there are few, however many answers."""
     return warehouse.rows("all_patterns", {"patterns": patterns})
 
 
-def measured(patterns: Iterable[dict[str, Any]], seed: int) -> pa.Table:
+def measured(patterns: pa.Table, seed: int) -> pa.Table:
     """The table `agreement` of these patterns."""
     by_question: dict[str, list[dict[str, Any]]] = {question: [] for question in AGREEMENT_QUESTIONS}
-    for pattern in patterns:
+    for pattern in patterns.to_pylist():
         by_question[pattern["question"]].append(pattern)
     rows = [
         {"question": question, "between": between, **row}

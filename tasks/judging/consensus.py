@@ -10,7 +10,7 @@ from crowdkit.aggregation import DawidSkene
 
 from tasks import warehouse
 from tasks.config import Consensus
-from tasks.tables import POSTERIORS, Ref
+from tasks.tables import OPINIONS, POSTERIORS, Ref
 
 ITERATIONS = 100
 
@@ -25,14 +25,14 @@ def weigh(consensus: Consensus, verdicts: Ref, folder: str) -> Ref | pa.Table:
     """
     if consensus.method == "majority":
         return POSTERIORS.schema.empty_table()
-    return warehouse.keep(POSTERIORS, folder, lambda: posteriors(verdicts), "dawid-skene", verdicts.fingerprint)
+    opinions = warehouse.build(OPINIONS, folder, "opinions", {"verdicts": verdicts})
+    return warehouse.derive(POSTERIORS, folder, posteriors, {"opinions": opinions})
 
 
-def posteriors(verdicts: Ref) -> pa.Table:
+def posteriors(opinions: pa.Table) -> pa.Table:
     """Fit each question by itself; a question with one model says what that model says."""
-    opinions = warehouse.table("opinions", {"verdicts": verdicts}).to_pandas()
     fitted = []
-    for question, said in opinions.groupby("question"):
+    for question, said in opinions.to_pandas().groupby("question"):
         found = DawidSkene(n_iter=ITERATIONS).fit_predict_proba(said.rename(columns={"subject_id": "task"}))
         for label in (0, 1):
             if label not in found:

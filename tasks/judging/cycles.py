@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks import warehouse
-from tasks.tables import RESOLVED, Ref
+from tasks.tables import CIRCLES, RESOLVED, Ref
 
 ITERATIONS = 200
 TIE = 1e-9
@@ -23,15 +23,14 @@ def resolve(pairs: Ref, screened: Ref, folder: str) -> Ref:
     Raises:
         StorageError: the folder cannot be written.
     """
-    inputs = {"pairs": pairs, "screened": screened}
-    made_of = (pairs.fingerprint, screened.fingerprint)
-    return warehouse.keep(RESOLVED, folder, lambda: untie(warehouse.table("cycles", inputs)), "cycles", *made_of)
+    circles = warehouse.build(CIRCLES, folder, "circles", {"pairs": pairs, "screened": screened})
+    return warehouse.derive(RESOLVED, folder, untie, {"circles": circles})
 
 
-def untie(rows: pa.Table) -> pa.Table:
+def untie(circles: pa.Table) -> pa.Table:
     """Fit the answers of each prompt, responder and question by themselves."""
     groups: dict[tuple[str, str, str], list[dict[str, object]]] = {}
-    for row in rows.to_pylist():
+    for row in circles.to_pylist():
         groups.setdefault((row["prompt_id"], row["responder"], row["question"]), []).append(row)
     found: list[dict[str, object]] = []
     for (_, _, question), compared in groups.items():

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from scipy.stats import binomtest
 
 from tasks import warehouse
-from tasks.card.markdown import Tables
 from tasks.config import Config, Review
 from tasks.tables import REVIEW_QUEUE, Ref
+from tasks.warehouse import Tables
 
 LOW_CONFIDENCE = 0.8
 RARE = 0.02

@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.config import Config
+from tasks.identity import query
 from tasks.judging.agreement import agreement, agreement_patterns
-from tasks.tables import INTEGER, REAL, TEXT, Ref, Stage, columns
+from tasks.tables import INTEGER, REAL, TEXT, Stage, columns
+from tasks.warehouse import Source, Tables
 
 SPLITS = ("train", "test")
 BY_RESPONDER = ("qa", "dual", "single")
@@ -44,7 +46,6 @@ MADE_BY = (
 )
 """The files of this folder whose change makes another release of the same tables."""
 
-Tables = dict[str, Ref | Sequence[Ref] | pa.Table]
 STAGES = columns(
     stage=TEXT,
     grain=TEXT,
@@ -90,7 +91,7 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
         storage.remove(uri)
         for path, sql, parameters in datasets(config):
             with warehouse.connect(tables) as connection:
-                warehouse.write(connection, warehouse.query(sql), storage.join(uri, path), parameters)
+                warehouse.write(connection, query(sql), storage.join(uri, path), parameters)
         for name, path in annotations(tables).items():
             with warehouse.connect(tables) as connection:
                 warehouse.write(connection, f"FROM {name}", storage.join(uri, path), {})
@@ -104,9 +105,9 @@ def annotations(tables: Tables) -> dict[str, str]:
     return ANNOTATIONS | quotas
 
 
-def tables_of(stages: Sequence[Stage]) -> Tables:
+def tables_of(stages: Sequence[Stage]) -> dict[str, Source]:
     """All tables by name; `verdicts` and `dropped` are gathered from every stage, `stages` has a row for each."""
-    tables: Tables = {name: ref for stage in stages for name, ref in stage.tables.items()}
+    tables: dict[str, Source] = {name: ref for stage in stages for name, ref in stage.tables.items()}
     tables["verdicts"] = [ref for stage in stages for name, ref in stage.tables.items() if name in VERDICTS]
     tables["dropped"] = [stage.dropped for stage in stages]
     tables["stages"] = stage_rows(stages)

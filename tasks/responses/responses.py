@@ -59,7 +59,7 @@ def keep_diverse(config: Config, answered: Sequence[Ref], spent: Sequence[Cost],
     embedder = config.diversity.embedder
     model = model_identity(embedder)
     answers = warehouse.build(ANSWERS, folder, "answers_to_embed", {"screened": answered})
-    work = Work("embeddings", model, embedder, wanted=ANSWERS, kept=EMBEDDINGS, missing="unembedded")
+    work = Work("embeddings", model, embedder, wanted=ANSWERS, kept=EMBEDDINGS)
     embeddings, cost = obtain(work, answers, folder, run)
     looked_at = warehouse.build(
         screened(RESPONSES),

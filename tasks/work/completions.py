@@ -17,5 +17,5 @@ def complete(name: str, engine: Engine, identity: str, requests: Ref, folder: st
         StorageError: the folder cannot be written.
         BudgetSpent: the run has asked for as much as its budget allows.
     """
-    work = Work(name, identity, engine, wanted=REQUESTS, kept=COMPLETIONS, missing="pending")
+    work = Work(name, identity, engine, wanted=REQUESTS, kept=COMPLETIONS)
     return obtain(work, requests, folder, run)

@@ -31,7 +31,7 @@ MOST_BLOCKS = 200
 class Work:
     """One kind of model work: who does it, for which table, and where its rows are kept.
 
-    `identity` is that of the model; `missing` names the `.sql` file that selects the wanted rows that the store lacks.
+    `identity` is that of the model. What is kept stands in table `kept`, by whose name queries look it up.
     """
 
     name: str
@@ -39,7 +39,6 @@ class Work:
     model: Model
     wanted: Table
     kept: Table
-    missing: str
 
 
 def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost]:
@@ -53,20 +52,19 @@ def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost
         BudgetSpent: the run has asked for as much as its budget allows.
     """
     uri = store_address(folder, work.kept, work.identity)
-    pending = unanswered(work, wanted, folder, uri)
-    cost = Cost(asked=pending.rows, found=wanted.rows - pending.rows)
-    if pending.rows:
+    stored, held = look_up(work, wanted, uri)
+    cost = Cost(asked=wanted.rows - held.rows, found=held.rows)
+    if cost.asked:
         job = Job(
             id=warehouse.digest(work.identity, wanted.fingerprint, uri)[:20],
             name=work.name,
             model=work.model,
-            pending=pending,
+            pending=missing(work, wanted, stored, held, folder),
             store=uri,
         )
         cost += follow(job, run)
-        pending = unanswered(work, wanted, folder, uri)
-    answered = warehouse.digest(wanted.fingerprint, pending.rows)
-    return Ref(storage.join(uri, "*.parquet"), wanted.rows - pending.rows, answered), cost
+        _, held = look_up(work, wanted, uri)
+    return held, cost
 
 
 def store_address(folder: str, kept: Table, identity: str) -> str:
@@ -74,26 +72,33 @@ def store_address(folder: str, kept: Table, identity: str) -> str:
     return storage.join(folder, kept.name, warehouse.digest(identity)[:16])
 
 
-def unanswered(work: Work, wanted: Ref, folder: str, uri: str) -> Ref:
-    """The wanted rows that the store at `uri` does not hold."""
+def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref]:
+    """All blocks of the store at `uri`, and the same as answers to `wanted`: how many they are, and what they say.
+
+    Answers are identified by what they say. A block that cannot be read is set aside.
+    """
     blocks = storage.listing(uri, ".parquet")
     # Without rows, but with all columns: a store may be empty, or hold blocks of an older version only.
     shape = storage.join(uri, f"columns-{warehouse.digest(work.kept.schema.to_string())[:8]}.parquet")
     if shape not in blocks:
         put(work.kept.schema.empty_table(), shape)
+    all_blocks = storage.join(uri, "*.parquet")
     names = [block.rsplit("/", 1)[-1] for block in blocks]
-    stored = Ref(storage.join(uri, "*.parquet"), len(names), warehouse.digest(names))
-    tables = {"wanted": wanted, "stored": stored}
+    stored = Ref(all_blocks, len(names), warehouse.digest(names))
     try:
-        # Most often all or nothing is missing, and neither needs a copy of the wanted rows.
-        missing = warehouse.count(work.missing, tables)
-        if missing in (0, wanted.rows):
-            return replace(wanted, rows=missing)
-        return warehouse.build(work.wanted, folder, work.missing, tables)
+        (found,) = warehouse.rows(f"{work.kept.name}_held", {"wanted": wanted, "stored": stored})
     except duckdb.Error:
-        if not set_broken_aside(blocks):
+        if not sum(map(warehouse.set_aside, blocks)):
             raise
-        return unanswered(work, wanted, folder, uri)
+        return look_up(work, wanted, uri)
+    return stored, Ref(all_blocks, found["rows"], warehouse.digest(found["rows"], found["content"]))
+
+
+def missing(work: Work, wanted: Ref, stored: Ref, held: Ref, folder: str) -> Ref:
+    """The wanted rows that the store does not hold; often that is all of them, which need no copy."""
+    if not held.rows:
+        return wanted
+    return warehouse.build(work.wanted, folder, f"{work.kept.name}_missing", {"wanted": wanted, "stored": stored})
 
 
 def compact(folder: str) -> None:
@@ -105,7 +110,7 @@ def compact(folder: str) -> None:
         stores = storage.join(folder, kept.name)
         for uri in storage.folders(stores) if storage.exists(stores) else []:
             blocks = storage.listing(uri, ".parquet")
-            if len(blocks) > MOST_BLOCKS and not set_broken_aside(blocks):
+            if len(blocks) > MOST_BLOCKS and not sum(map(warehouse.set_aside, blocks)):
                 join_blocks(blocks, uri)
 
 
@@ -115,15 +120,6 @@ def join_blocks(blocks: list[str], uri: str) -> None:
     with warehouse.connect({"blocks": [Ref(block, 0, "") for block in blocks]}) as connection:
         warehouse.write(connection, "FROM blocks", joined, {})
     storage.remove_files(blocks)
-
-
-def set_broken_aside(blocks: list[str]) -> int:
-    """Rename every block that is no Parquet file, so that its rows are asked again; how many there were."""
-    broken = [block for block in blocks if not warehouse.is_parquet(block)]
-    for block in broken:
-        storage.move(block, f"{block}.broken")
-        logger.warning("%s cannot be read and is now %s.broken; its rows are asked again", block, block)
-    return len(broken)
 
 
 def follow(job: Job, run: RunJob) -> Cost:

@@ -104,7 +104,7 @@ def stage(folder: Path, number: int) -> dict[str, float]:
     settings = engine(folder)
     wanted = folder / "wanted.parquet"
     pq.write_table(make(REQUESTS, requests(number)), wanted)
-    work = Work("bench", model_identity(settings), settings, REQUESTS, COMPLETIONS, "pending")
+    work = Work("bench", model_identity(settings), settings, REQUESTS, COMPLETIONS)
     with tempfile.TemporaryDirectory(dir=folder) as tables, ray_cluster.ray_cluster():
         ray_cluster.connect(2)
         _, cost = obtain(work, Ref(str(wanted), number, warehouse.digest(number)), tables, fill)

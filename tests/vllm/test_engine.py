@@ -38,7 +38,7 @@ def ask(model: Vllm, requests: list[Row], folder: Path, run: RunJob) -> tuple[Re
     uri = folder / "requests.parquet"
     pq.write_table(make(REQUESTS, requests), uri)
     wanted = Ref(str(uri), len(requests), warehouse.digest([request["request_id"] for request in requests]))
-    work = Work("answers", model_identity(model), model, REQUESTS, COMPLETIONS, "pending")
+    work = Work("answers", model_identity(model), model, REQUESTS, COMPLETIONS)
     found, cost = obtain(work, wanted, str(folder / "tables"), run)
     return found, {row["request_id"]: row for row in read(found)}, cost
 

@@ -137,7 +137,7 @@ def wanted(folder: Path, *questions: str) -> Ref:
 def test_a_request_that_ended_in_an_error_is_asked_again_by_the_next_run(
     tmp_path: Path, cluster: RunJob, served: Endpoint
 ) -> None:
-    work = Work("answers", "m@1", model(served), REQUESTS, COMPLETIONS, "pending")
+    work = Work("answers", "m@1", model(served), REQUESTS, COMPLETIONS)
     asked = wanted(tmp_path, "good", "always 503", "better")
     found, _ = obtain(work, asked, str(tmp_path / "tables"), cluster)
     assert found.rows == 2

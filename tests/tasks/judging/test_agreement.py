@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
+from tasks import warehouse
 from tasks.judging.agreement import BETWEEN, agreement, agreement_patterns, measured, pairwise, read_patterns
 from tasks.judging.measures import COHEN, FLEISS, NOMINAL_ALPHA, ORDINAL_ALPHA, PERCENT, Measure, estimate
 from tasks.tables import AGREEMENT_QUESTIONS, HARM_CATEGORIES, VERDICTS
@@ -161,7 +162,7 @@ def test_every_measure_has_a_row_and_models_and_people_are_compared_by_their_maj
 def test_people_of_whom_each_judges_some_answers_have_an_alpha_and_a_kappa(tmp_path: Path) -> None:
     sides = [("person-1", "person-2"), ("person-2", "person-3"), ("person-3", "person-1")]
     verdicts = [harm(f"{n}", name, n % 2 * 2, ("Drugs",) * (n % 2)) for n in range(12) for name in sides[n % 3]]
-    rows = measured(read_patterns(agreement_patterns(make(VERDICTS, verdicts), str(tmp_path))), 0).to_pylist()
+    rows = measured(warehouse.read(agreement_patterns(make(VERDICTS, verdicts), str(tmp_path))), 0).to_pylist()
     found = {(row["question"], row["between"], row["measure"]): (row["value"], row["subjects"]) for row in rows}
     assert found["safety", "people", "kappa"] == (pytest.approx(1), 12)
     assert found["safety", "people", "alpha"] == (1.0, 12)

@@ -97,7 +97,7 @@ def test_preferences_that_go_round_are_found(tmp_path: Path, winners: list[int],
         for pair, winner in zip(pairs, winners, strict=True)
     ]
     inputs = {"pairs": make(PAIRS, pairs), "screened": make(SCREENED_PREFERENCES, decided)}
-    found = [row for row in warehouse.rows("cycles", inputs) if row["question"] == "helpfulness"]
+    found = [row for row in warehouse.rows("circles", inputs) if row["question"] == "helpfulness"]
     assert len(found) == (3 if circular else 0)
     assert {row["share_1"] for row in found} <= {0.25, 0.75}
 
@@ -110,7 +110,7 @@ def test_a_longer_circle_is_found_where_not_all_pairs_were_compared() -> None:
     won = dict.fromkeys(("better_response_id", "safer_response_id", "overall_response_id"), 0)
     decided = [{"pair_id": x + y} | won | even for x, y in sides]
     inputs = {"pairs": make(PAIRS, pairs), "screened": make(SCREENED_PREFERENCES, decided)}
-    assert len(warehouse.rows("cycles", inputs)) == 4 * 3
+    assert len(warehouse.rows("circles", inputs)) == 4 * 3
 
 
 def test_an_even_circle_is_resolved_into_an_order() -> None:

@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tasks import warehouse
 from tasks.config import Review
+from tasks.engines.blocks import put as put_block
+from tasks.identity import digest
 from tasks.judging.rubric import definitions
 from tasks.people import interface
 from tasks.people.people import people_verdicts, put
@@ -21,7 +22,9 @@ QUESTIONS = ("helpfulness", "harmlessness", "overall")
 
 
 def stand(table: Table, folder: Path, rows: list[Row]) -> Ref:
-    return warehouse.keep(table, str(folder / "tables"), lambda: make(table, rows), rows)
+    uri = str(folder / "tables" / f"{digest(table.name, rows)}.parquet")
+    put_block(make(table, rows), uri)
+    return Ref(uri, len(rows), digest(rows))
 
 
 def pair_of(number: int) -> Row:

@@ -26,7 +26,7 @@ def work(folder: Path, fault: Path | None = None) -> Work:
     model = Scripted(
         kind="scripted", block_rows=2, journal=str(folder / "journal"), fault=str(fault) if fault else None
     )
-    return Work("answers", "m@1", model, wanted=REQUESTS, kept=COMPLETIONS, missing="pending")
+    return Work("answers", "m@1", model, wanted=REQUESTS, kept=COMPLETIONS)
 
 
 def journal(folder: Path) -> list[str]:
@@ -68,7 +68,7 @@ def test_an_engine_that_cannot_start_is_named_with_its_last_words(tmp_path: Path
     (tmp_path / "no-model").mkdir()
     (tmp_path / "no-model/config.json").write_text("{}")
     model = Transformers(kind="transformers", model=str(tmp_path / "no-model"))
-    broken = Work("answers", "m@1", model, wanted=REQUESTS, kept=COMPLETIONS, missing="pending")
+    broken = Work("answers", "m@1", model, wanted=REQUESTS, kept=COMPLETIONS)
     with pytest.raises(ModelError, match=r"answers: the engine of .*no-model stopped: .+; what is answered is kept"):
         obtain(broken, requests(tmp_path, "a"), str(tmp_path / "tables"), cluster)
 

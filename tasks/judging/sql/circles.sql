@@ -49,7 +49,7 @@ beats AS (
             AND beats.loser_id = wins.winner_id
 ),
 
-circles AS (
+circular AS (
     SELECT DISTINCT
         prompt_id,
         responder,
@@ -67,5 +67,5 @@ SELECT
     decided.response_1_id,
     if(decided.winner = 1, decided.agreement, 1 - decided.agreement) AS share_1
 FROM decided
-SEMI JOIN circles USING (prompt_id, responder, question)
+SEMI JOIN circular USING (prompt_id, responder, question)
 ORDER BY decided.prompt_id, decided.responder, decided.question, decided.pair_id

@@ -1,0 +1,263 @@
+"""Say what code makes a table's rows, so that an address changes when that code does, and never for a comment.
+
+In: the name of a query, or a function of ours. Out: a hash. A query is its syntax tree, as DuckDB parses it, with the macros
+that it uses. A function is what its name leads to, from name to name through our modules, down to constants and to the
+queries and files that they name; docstrings, annotations and comments are left out, and so are libraries, whose versions
+stand in requirements.lock, and `infra`, which says where things run and never what they hold.
+"""
+
+import ast
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+ROOT = Path(__file__).parent.parent
+OURS = ("tasks", "expectations", "flows")
+MACROS = "tasks/sql/macros.sql"
+MACRO = re.compile(r"MACRO\s+(\w+)\s*\(([^)]*)\)\s+AS\b(.*)", re.DOTALL | re.IGNORECASE)
+Names = dict[str, list[ast.stmt]]
+
+
+def digest(*parts: object) -> str:
+    """32 hexadecimal digits of the SHA-256 of the parts' JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+@cache
+def queries() -> dict[str, Path]:
+    """Every query by its name, which is its own whatever room it stands in."""
+    return {path.stem: path for path in sorted((ROOT / "tasks").rglob("sql/*.sql")) if path != ROOT / MACROS}
+
+
+def query(name: str) -> str:
+    """The text of `<name>.sql`."""
+    return queries()[name].read_text(encoding="utf-8")
+
+
+def macro_definitions() -> str:
+    """The statements that define all macros."""
+    return (ROOT / MACROS).read_text(encoding="utf-8")
+
+
+@cache
+def of_query(name: str) -> str:
+    """What identifies the query `<name>.sql`: its syntax tree, and those of the macros that it uses."""
+    return digest(with_macros(parsed(query(name))))
+
+
+def with_macros(tree: object) -> dict[str, object]:
+    """A syntax tree, and by name those of the macros that are used in it, or in these."""
+    found: dict[str, object] = {"": tree}
+    waiting = [tree]
+    while waiting:
+        for name in set(functions(waiting.pop())) & macros().keys() - found.keys():
+            found[name] = macros()[name]
+            waiting.append(found[name])
+    return found
+
+
+@cache
+def macros() -> dict[str, object]:
+    """The parameters and the syntax tree of every macro, by name."""
+    statements = duckdb.extract_statements(macro_definitions())
+    found = (MACRO.search(statement.query) for statement in statements)
+    return {macro[1]: [macro[2].split(), parsed(f"SELECT {macro[3]}")] for macro in found if macro}
+
+
+def parsed(text: str) -> object:
+    """The syntax tree of one SELECT, without the places where its parts stand.
+
+    Raises:
+        ValueError: DuckDB cannot parse it.
+    """
+    with duckdb.connect() as connection:
+        told = connection.execute("SELECT json_serialize_sql(CAST($text AS VARCHAR))", {"text": text}).fetchall()
+    tree = json.loads(told[0][0])
+    if tree["error"]:
+        raise ValueError(f"not one SELECT: {tree['error_message']}")
+    return without_places(tree)
+
+
+def without_places(tree: Any) -> Any:  # noqa: ANN401 (JSON)
+    """A syntax tree without `query_location`, which a comment moves."""
+    if isinstance(tree, dict):
+        return {name: without_places(part) for name, part in tree.items() if name != "query_location"}
+    return [without_places(part) for part in tree] if isinstance(tree, list) else tree
+
+
+def functions(tree: Any) -> Iterator[str]:  # noqa: ANN401 (JSON)
+    """The names of all functions that a syntax tree calls."""
+    if isinstance(tree, dict):
+        if "function_name" in tree:
+            yield str(tree["function_name"])
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for part in tree:
+            yield from functions(part)
+
+
+def of_function(function: Callable[..., object]) -> str:
+    """What identifies a function of ours: all code, queries and files that its name leads to."""
+    return of_code(function.__module__, function.__qualname__.split(".", maxsplit=1)[0])
+
+
+@cache
+def of_code(module: str, name: str) -> str:
+    """What identifies what `name` stands for in one of our modules; nothing is imported to find out."""
+    return digest(sorted(reached(module, name).items()))
+
+
+def reached(module: str, name: str) -> dict[str, str]:
+    """Every piece of code that a name leads to, by where it stands, and every query and file that is named there."""
+    found: dict[str, str] = {}
+    waiting = [(module, name)]
+    while waiting:
+        module, name = waiting.pop()
+        here = f"{module}.{name}"
+        if here in found:
+            continue
+        statements = names(module).get(name, [])
+        found[here] = "\n".join(map(ast.unparse, statements))
+        for statement in statements:
+            waiting += leads(module, statement)
+            found |= files(module, statement)
+    return found
+
+
+@cache
+def names(module: str) -> Names:
+    """The statements of a module by the names that they bind; those that bind none belong to every name, under ``."""
+    found: Names = {"": []}
+    for statement in bare(ast.parse(source(module))).body:
+        for name in bound(statement) or [""]:
+            found.setdefault(name, []).append(statement)
+    return found
+
+
+def source(module: str) -> str:
+    """The text of one of our modules."""
+    path = ROOT.joinpath(*module.split("."))
+    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
+
+
+def is_ours(module: str) -> bool:
+    """Whether there is a module or package of ours under this name."""
+    path = ROOT.joinpath(*module.split("."))
+    return module.split(".", maxsplit=1)[0] in OURS and (
+        path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+    )
+
+
+def bound(statement: ast.stmt) -> list[str]:
+    """The names that a statement at the top of a module binds."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return [(alias.asname or alias.name).split(".")[0] for alias in aliases]
+    return [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+
+
+def leads(module: str, statement: ast.stmt) -> Iterator[tuple[str, str]]:
+    """The names in our modules that a statement speaks of: its own module's, and those of modules that it knows."""
+    if isinstance(statement, ast.ImportFrom) and statement.module:
+        yield from imported(statement, {alias.asname or alias.name for alias in statement.names})
+        return
+    yield module, ""
+    local = [node for node in ast.walk(statement) if isinstance(node, ast.ImportFrom)]
+    attributes = {id(node.value): node.attr for node in ast.walk(statement) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name):
+            known = [s for s in [*local, *names(module).get(node.id, [])] if isinstance(s, ast.ImportFrom)]
+            targets = [target for s in known if s.module for target in imported(s, {node.id}, attributes.get(id(node)))]
+            yield from targets
+            if not targets and node.id in names(module):
+                yield module, node.id
+
+
+def imported(statement: ast.ImportFrom, wanted: set[str], attribute: str | None = None) -> Iterator[tuple[str, str]]:
+    """What the `wanted` names of an import stand for: a name in a module; of a module an `attribute`, or all its names."""
+    for alias in statement.names:
+        whole = f"{statement.module}.{alias.name}"
+        if (alias.asname or alias.name) not in wanted or not statement.module:
+            continue
+        if is_ours(whole):
+            yield from [(whole, attribute)] if attribute else ((whole, name) for name in names(whole))
+        elif is_ours(statement.module):
+            yield statement.module, alias.name
+
+
+def files(module: str, statement: ast.stmt) -> dict[str, str]:
+    """The content of the queries that a statement names, and of the files and folders beside its module."""
+    found: dict[str, str] = {}
+    path = ROOT.joinpath(*module.split("."))
+    folder = path if path.is_dir() else path.parent
+    for node in ast.walk(statement):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="warehouse")), args=arguments):
+                named = [str(a.value) for a in arguments if isinstance(a, ast.Constant)]
+                found |= {f"{name}.sql": of_query(name) for name in named if name in queries()}
+            case ast.BinOp(op=ast.Div(), right=ast.Constant(value=str(name))) if (folder / name).exists():
+                beside = [folder / name, *sorted((folder / name).rglob("*"))]
+                found |= {str(p.relative_to(ROOT)): of_file(p) for p in beside if p.is_file() and p.suffix != ".pyc"}
+    return found
+
+
+def of_file(path: Path) -> str:
+    """What a file says: values of TOML, a query and the line above it, which people read of a rule, or the whole text."""
+    text = path.read_text(encoding="utf-8")
+    match path.suffix:
+        case ".toml":
+            return digest(tomllib.loads(text))
+        case ".sql":
+            return digest(text.partition("\n")[0], with_macros(parsed(text)))
+    return text
+
+
+class Bare(ast.NodeTransformer):
+    """Takes docstrings and annotations out of a module; the fields of a class keep theirs, which may be read."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """A function without its docstring and annotations."""
+        node.returns = None
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        return self.undocumented(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """A class without its docstring."""
+        return self.undocumented(node)
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        """A module without its docstring."""
+        return self.undocumented(node)
+
+    def undocumented(self, node: ast.FunctionDef | ast.ClassDef | ast.Module) -> ast.AST:
+        """Without texts that stand by themselves: the docstrings of what holds them, and of constants."""
+        self.generic_visit(node)
+        node.body = [part for part in node.body if not is_text(part)] or [ast.Pass()]
+        return node
+
+
+def is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a text that nobody takes."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def bare(module: ast.Module) -> ast.Module:
+    """A module without docstrings and annotations of functions."""
+    found = Bare().visit(module)
+    assert isinstance(found, ast.Module)  # noqa: S101 (a module stays one)
+    return found
