@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from prefect import task
 
 from expectations.verdict import Verdict
+from flows.running.caching import IN_THIS_RUN
 from flows.running.reports import describe, report_gate
 from tasks import warehouse
 from tasks.config import Config
 from tasks.errors import GateRefused
 from tasks.release.candidate import Candidate, release_fingerprint, stands, write_candidate
-from tasks.release.release import Release, next_version, published, unchanged
+from tasks.release.release import Release, discard_equal, next_version, published, unchanged
 from tasks.tables import Stage
 
 
@@ -23,7 +24,7 @@ class Judged:
     parent: str | None
 
 
-@task(persist_result=True, name="preferences_to_candidate")
+@task(persist_result=True, cache_policy=IN_THIS_RUN, name="preferences_to_candidate")
 def write_and_judge(config: Config, stages: list[Stage], parent: str | None, root: str) -> Judged | Release:
     """Write and audit. Raises GateRefused, with the candidate left for inspection."""
     fingerprint = release_fingerprint(config, stages)
@@ -41,7 +42,7 @@ def write_and_judge(config: Config, stages: list[Stage], parent: str | None, roo
             f"release {candidate.version} {describe(verdict)}; the candidate is in {candidate.uri}, "
             "its failing rows in gate/failing: mend the cause and run again"
         )
-    return Judged(candidate, verdict, parent)
+    return discard_equal(candidate, root) or Judged(candidate, verdict, parent)
 
 
 def preferences_to_candidate(config: Config, stages: list[Stage], root: str) -> Judged | Release:

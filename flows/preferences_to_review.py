@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prefect import task
 
+from flows.running.caching import IN_THIS_RUN
 from flows.running.review import push
 from tasks.config import Config
 from tasks.people.review import Project, make_project
@@ -11,7 +12,7 @@ from tasks.people.routing import queue
 from tasks.tables import Stage
 
 
-@task(persist_result=True)
+@task(persist_result=True, cache_policy=IN_THIS_RUN)
 def preferences_to_review(config: Config, stages: Sequence[Stage], root: str, folder: str) -> Project | None:
     """Choose within the budget, write the project, hand it to the server if there is one."""
     if config.review is None:

@@ -3,9 +3,9 @@
 from time import monotonic
 
 from prefect import task
-from prefect.cache_policies import DEFAULT
 from prefect.futures import wait
 
+from flows.running.caching import IN_THIS_RUN
 from flows.running.reports import report
 from tasks.config import Config, Responder
 from tasks.responses.responses import answer_prompts, keep_diverse
@@ -13,13 +13,13 @@ from tasks.tables import Cost, Ref, Stage
 from tasks.work.job import RunJob
 
 
-@task(persist_result=True, cache_policy=DEFAULT - "run", task_run_name="prompts_to_responses-{responder.name}")
+@task(persist_result=True, cache_policy=IN_THIS_RUN - "run", task_run_name="prompts_to_responses-{responder.name}")
 def answer(config: Config, responder: Responder, prompts: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost]:
     """Have one responder answer all prompts, as a job of its own."""
     return answer_prompts(config, responder, prompts, folder, run)
 
 
-@task(persist_result=True, cache_policy=DEFAULT - "run" - "started")
+@task(persist_result=True, cache_policy=IN_THIS_RUN - "run" - "started")
 def diversify(config: Config, answered: list[tuple[Ref, Cost]], started: float, folder: str, run: RunJob) -> Stage:
     """Keep the good answers that differ, and close the stage that began at `started`."""
     refs, costs = zip(*answered, strict=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from time import monotonic
 
 from prefect import task
-from prefect.cache_policies import DEFAULT
 
+from flows.running.caching import IN_THIS_RUN
 from flows.running.reports import report
 from tasks.config import Config
 from tasks.judging.labels import label_responses
@@ -13,7 +13,7 @@ from tasks.tables import Ref, Stage
 from tasks.work.job import RunJob
 
 
-@task(persist_result=True, cache_policy=DEFAULT - "run")
+@task(persist_result=True, cache_policy=IN_THIS_RUN - "run")
 def responses_to_labels(config: Config, responses: Ref, people: Sequence[Ref], folder: str, run: RunJob) -> Stage:
     """Label every distinct answer."""
     started = monotonic()

@@ -71,18 +71,24 @@ def macros() -> dict[str, object]:
     return {macro[1]: [macro[2].split(), parsed(f"SELECT {macro[3]}")] for macro in found if macro}
 
 
+@cache
 def parsed(text: str) -> object:
     """The syntax tree of one SELECT, without the places where its parts stand.
 
     Raises:
         ValueError: DuckDB cannot parse it.
     """
-    with duckdb.connect() as connection:
-        told = connection.execute("SELECT json_serialize_sql(CAST($text AS VARCHAR))", {"text": text}).fetchall()
+    told = parser().cursor().execute("SELECT json_serialize_sql(CAST($text AS VARCHAR))", {"text": text}).fetchall()
     tree = json.loads(told[0][0])
     if tree["error"]:
         raise ValueError(f"not one SELECT: {tree['error_message']}")
     return without_places(tree)
+
+
+@cache
+def parser() -> duckdb.DuckDBPyConnection:
+    """A DuckDB that holds nothing, to parse with."""
+    return duckdb.connect()
 
 
 def without_places(tree: Any) -> Any:  # noqa: ANN401 (JSON)
@@ -134,8 +140,14 @@ def reached(module: str, name: str) -> dict[str, str]:
 @cache
 def names(module: str) -> Names:
     """The statements of a module by the names that they bind; those that bind none belong to every name, under ``."""
+    return bindings(source(module))
+
+
+@cache
+def bindings(text: str) -> Names:
+    """The same of a module's text."""
     found: Names = {"": []}
-    for statement in bare(ast.parse(source(module))).body:
+    for statement in bare(ast.parse(text)).body:
         for name in bound(statement) or [""]:
             found.setdefault(name, []).append(statement)
     return found
@@ -201,7 +213,7 @@ def files(module: str, statement: ast.stmt) -> dict[str, str]:
     folder = path if path.is_dir() else path.parent
     for node in ast.walk(statement):
         match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="warehouse")), args=arguments):
+            case ast.Call(func=ast.Name(id="query") | ast.Attribute(value=ast.Name(id="warehouse")), args=arguments):
                 named = [str(a.value) for a in arguments if isinstance(a, ast.Constant)]
                 found |= {f"{name}.sql": of_query(name) for name in named if name in queries()}
             case ast.BinOp(op=ast.Div(), right=ast.Constant(value=str(name))) if (folder / name).exists():

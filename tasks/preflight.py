@@ -12,7 +12,7 @@ from tasks.config import Config, Local, Model, OpenAI, SentenceTransformers, Tra
 from tasks.engines import checkpoint_folder, model_identity
 from tasks.errors import ModelError, StorageError
 from tasks.judging.rubric import rubrics
-from tasks.prompts.sources import read_rows
+from tasks.prompts.sources import parse
 
 
 def check_model(model: Model, runs_here: bool) -> None:
@@ -47,8 +47,7 @@ def check(config: Config) -> None:
         check_model(model, isinstance(config.cluster, Local))
     for judge in config.judges:
         rubrics(judge.rubrics)
-    for _ in read_rows(config.prompts.source):
-        pass
+    parse(config.prompts.source)
     try:
         storage.probe(storage.resolve(config.storage))
     except (*storage.FAULTS, ValueError, ImportError) as error:

@@ -4,7 +4,7 @@ In: nothing. Out: one `Table` a noun; a `Ref` says where one stands. Stages hand
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 
 import pyarrow as pa
 
@@ -332,8 +332,6 @@ def screened(table: Table, names: Sequence[str] | None = None) -> Table:
 
 
 SCREENED_LABELS, SCREENED_PREFERENCES = screened(LABELS), screened(PREFERENCES)
-MODEL_LABELS = replace(SCREENED_LABELS, name="model_labels")
-"""What models alone would have labelled, to be compared with people."""
 ANSWERS = Table("answers", "distinct answer", ("response_id",), columns(response_id=TEXT, response=TEXT))
 SUBJECTS = Table(
     "subjects",

@@ -15,7 +15,7 @@ import pyarrow as pa
 from infra import storage
 from tasks import warehouse
 from tasks.errors import ReviewError, StorageError
-from tasks.judging.rubric import people_rubric
+from tasks.judging.rubric import PEOPLE_RUBRIC
 from tasks.people.exports import STATEMENTS, Row, exported, is_task, statements
 from tasks.tables import DROPPED, HARM_CATEGORIES, VERDICTS, Ref, Stage, screened
 
@@ -60,7 +60,7 @@ def screen(what: What, subjects: Ref | pa.Table, told: pa.Table, folder: str) ->
         "people_screened",
         {"statements": told, "subjects": subjects},
         what=what,
-        rubric=people_rubric(),
+        rubric=PEOPLE_RUBRIC,
         harm_categories=list(HARM_CATEGORIES),
     )
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from infra import storage
 from tasks import warehouse
 from tasks.config import Review
-from tasks.judging.rubric import QUESTIONS, people_rubric
+from tasks.judging.rubric import PEOPLE_RUBRIC, QUESTIONS
 from tasks.people import interface
 from tasks.people.exports import LABEL_CHOICES
 from tasks.tables import VERDICTS, Ref
@@ -74,7 +74,7 @@ def task(kind: Kind, row: Row, show_models: interface.When) -> Row:
     A prediction would be chosen in advance wherever a task is opened from the list of tasks, whatever the project's
     settings say; so whoever is to see models only afterwards gets them as text alone.
     """
-    data = {"subject": kind.removesuffix("s"), "rubric": people_rubric()} | {name: row[name] for name in SHOWN[kind]}
+    data = {"subject": kind.removesuffix("s"), "rubric": PEOPLE_RUBRIC} | {name: row[name] for name in SHOWN[kind]}
     chosen = label(row) if kind == "answers" else {name: [row[name]] for name in QUESTIONS[1:] if row[name]}
     to_name = "response" if kind == "answers" else "prompt"
     result = [
@@ -116,12 +116,12 @@ def interface_of(uri: str, kind: Kind) -> str:
 
 def title(kind: Kind, name: str) -> str:
     """The title of the server's project: another rubric is another project, and so is another dataset."""
-    return f"{kind} {people_rubric()} {short(name)}"
+    return f"{kind} {PEOPLE_RUBRIC} {short(name)}"
 
 
 def short(name: str) -> str:
     """The dataset's name, or as much of it as there is room for and a hash of the whole."""
-    room = TITLE_CHARS - len(f"answers {people_rubric()} ")
+    room = TITLE_CHARS - len(f"answers {PEOPLE_RUBRIC} ")
     return name if len(name) <= room else f"{name[: room - 9]}-{warehouse.digest(name)[:8]}"
 
 

@@ -9,6 +9,8 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -34,6 +36,32 @@ def read_sources(source: str, folder: str) -> Ref:
         SourceError: the file is missing, empty, of another format, or has no column `prompt`.
         StorageError: the folder cannot be written.
     """
+    content, fingerprint = parse(source)
+
+    def make(uri: str) -> None:
+        with warehouse.writing(uri):
+            storage.write_bytes(uri, content)
+
+    return warehouse.find_or_make(SOURCES, folder, fingerprint, make)
+
+
+def parse(source: str) -> tuple[bytes, str]:
+    """The file at `source` as Parquet with the columns of table `sources`, and the hash of its rows.
+
+    A run asks for it more than once, to find its faults before anything costs, and reads the file once.
+
+    Raises:
+        SourceError: the file is missing, empty, of another format, or has no column `prompt`.
+    """
+    with readable(source):
+        fs, path = storage.filesystem(storage.resolve(source))
+        state = fs.ukey(path)
+    return parse_once(source, state)
+
+
+@lru_cache(maxsize=1)
+def parse_once(source: str, state: str) -> tuple[bytes, str]:
+    """The same of a file in one `state`, which changes with its content."""
     fingerprint = hashlib.sha256()
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, SOURCES.schema, compression="zstd") as writer:
@@ -41,10 +69,7 @@ def read_sources(source: str, folder: str) -> Ref:
         while batch := list(islice(rows, BATCH_ROWS)):
             fingerprint.update(json.dumps(batch).encode())
             writer.write_table(pa.Table.from_pylist(batch, schema=SOURCES.schema))
-    uri = storage.join(folder, SOURCES.name, f"{fingerprint.hexdigest()[:32]}.parquet")
-    with warehouse.writing(uri):
-        storage.write_bytes(uri, sink.getvalue())
-    return warehouse.existing(SOURCES, uri, fingerprint.hexdigest()[:32])
+    return sink.getvalue(), fingerprint.hexdigest()[:32]
 
 
 def read_rows(source: str) -> Iterator[Row]:
@@ -57,18 +82,27 @@ def read_rows(source: str) -> Iterator[Row]:
         )
     number = 0
     try:
-        with fsspec.open(storage.resolve(source), "rb") as file:
+        with readable(source), fsspec.open(storage.resolve(source), "rb") as file:
             for number, (prompt, prompt_source, problem) in enumerate(readers[suffix](source, file), start=1):
                 yield row(number, prompt, prompt_source, problem)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceError(f"{source}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
     except csv.Error as error:
         raise SourceError(f"{source}: row {number + 1}: not CSV that can be read: {error}") from None
+    if not number:
+        raise SourceError(f"{source}: holds no rows; give a file with at least one prompt")
+
+
+@contextmanager
+def readable(source: str) -> Iterator[None]:
+    """Turn what goes wrong with the file or its storage into SourceError."""
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise
     except (*storage.FAULTS, ValueError, ImportError) as error:
         said = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise SourceError(f"{source}: cannot be read: {said}; give the path of a prompts file") from None
-    if not number:
-        raise SourceError(f"{source}: holds no rows; give a file with at least one prompt")
 
 
 def row(number: int, prompt: object, prompt_source: object, problem: str | None) -> Row:

@@ -7,7 +7,6 @@ Grain of its four datasets: PKU-SafeRLHF's (`prompts`, `qa`, `dual`, `single`).
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,8 +14,9 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks import warehouse
-from tasks.config import Config
-from tasks.identity import query
+from tasks.config import Config, Judge, Responder
+from tasks.engines import model_identity
+from tasks.identity import of_code, of_function, query
 from tasks.judging.agreement import agreement, agreement_patterns
 from tasks.tables import INTEGER, REAL, TEXT, Stage, columns
 from tasks.warehouse import Source, Tables
@@ -36,16 +36,6 @@ ANNOTATIONS = {
 
 VERDICTS = ("label_verdicts", "preference_verdicts")
 """All votes: those of people are in them."""
-MADE_BY = (
-    "card/card.md",
-    "card/reference.toml",
-    "judging/agreement.py",
-    "judging/measures.py",
-    "release/sql/release_*.sql",
-    "judging/sql/agreement_*.sql",
-)
-"""The files of this folder whose change makes another release of the same tables."""
-
 STAGES = columns(
     stage=TEXT,
     grain=TEXT,
@@ -89,9 +79,9 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
     uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
     with warehouse.writing(uri):
         storage.remove(uri)
-        for path, sql, parameters in datasets(config):
+        for path, selected, parameters in datasets(config):
             with warehouse.connect(tables) as connection:
-                warehouse.write(connection, query(sql), storage.join(uri, path), parameters)
+                warehouse.write(connection, selected, storage.join(uri, path), parameters)
         for name, path in annotations(tables).items():
             with warehouse.connect(tables) as connection:
                 warehouse.write(connection, f"FROM {name}", storage.join(uri, path), {})
@@ -115,13 +105,14 @@ def tables_of(stages: Sequence[Stage]) -> dict[str, Source]:
 
 
 def datasets(config: Config) -> Iterator[tuple[str, str, dict[str, object]]]:
-    """Path, SQL and parameters of each of the release's Parquet files that a query makes."""
+    """Path, query and parameters of each of the release's Parquet files that a query makes."""
+    by_responder = {"qa": query("release_qa"), "dual": query("release_dual"), "single": query("release_single")}
     for split in SPLITS:
-        yield f"prompts/{split}.parquet", "release_prompts", {"split": split}
+        yield f"prompts/{split}.parquet", query("release_prompts"), {"split": split}
         for responder in config.responders:
-            for name in BY_RESPONDER:
+            for name, selected in by_responder.items():
                 path = f"{name}/{responder.name}/{split}.parquet"
-                yield path, f"release_{name}", {"split": split, "responder": responder.name}
+                yield path, selected, {"split": split, "responder": responder.name}
 
 
 def stage_rows(stages: Sequence[Stage]) -> pa.Table:
@@ -161,19 +152,9 @@ def stands(candidate: Candidate) -> bool:
 
 def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     """What the release is made of, and what it is made and judged by: equal fingerprints mean equal releases."""
-    names = [
-        config.name,
-        *(responder.name for responder in config.responders),
-        *(judge.name for judge in config.judges),
-    ]
-    tables = tables_of(stages)
-    here = Path(__file__).parent.parent
-    code = [path for name in MADE_BY for path in here.glob(name)]
-    code += here.parent.glob("expectations/**/*.[ps][yq]*")
-    made_by = [
-        hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code) if "__pycache__" not in path.parts
-    ]
-    judged_by = config.gate.model_dump(mode="json")
-    return warehouse.digest(
-        names, made_by, judged_by, *warehouse.identities({k: v for k, v in tables.items() if k != "stages"})
-    )
+    tables = {name: source for name, source in tables_of(stages).items() if name != "stages"}
+    code = [of_function(write_candidate), of_code("expectations.gate", "judge")]
+    settings = config.model_dump(mode="json", include={"name", "seed", "consensus", "review", "gate"})
+    asked: list[Responder | Judge] = [*config.responders, *config.judges]
+    models = [(model.name, model_identity(model.engine)) for model in asked]
+    return warehouse.digest(code, settings, models, warehouse.identities(tables))

@@ -14,6 +14,37 @@ from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, SPLITS, Candidate
 from tasks.tables import Ref
 
 NONE = "-"
+OUTCOME = "gate/verdict.json"
+
+
+def holds_the_same(candidate: Candidate, latest: Mapping[str, Any], release: str) -> bool:
+    """Whether every file of a judged candidate equals that of the latest release, whose folder is `release`.
+
+    Versions and what a run took set aside: both differ from run to run, whatever the data.
+    """
+    outcome = [{"path": OUTCOME, "sha256": None}]
+    ours = {file["path"]: file["sha256"] for file in [*candidate.files, *outcome]}
+    theirs = {file["path"]: file["sha256"] for file in latest["files"] if is_compared(file["path"])}
+    return ours.keys() == theirs.keys() and all(
+        ours[path] == theirs[path]
+        or content(candidate.uri, path, candidate.version) == content(release, path, latest["version"])
+        for path in ours
+    )
+
+
+def is_compared(path: str) -> bool:
+    """Whether a file says something of its own: of the gate's, the outcome does, and its pages and rows show the same."""
+    return path == OUTCOME or not path.startswith("gate/")
+
+
+def content(folder: str, path: str, version: str) -> object:
+    """What a file of a release says, apart from its version and from what the run took."""
+    uri = storage.join(folder, path)
+    if path == ANNOTATIONS["stages"]:
+        return warehouse.rows("stages_content", {"stages": Ref(uri, 0, "")})
+    if path.endswith(".parquet"):
+        return warehouse.rows("file_content", {"file": Ref(uri, 0, "")})
+    return storage.read_bytes(uri).replace(version.encode(), b"")
 
 
 def changed_rows(candidate: Candidate, latest: Mapping[str, Any] | None) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from tasks.config import Config
 from tasks.engines import model_identity
 from tasks.errors import StorageError
 from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, Candidate, describe_files, stage_rows
+from tasks.release.changes import holds_the_same
 from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
@@ -46,14 +47,42 @@ class Decision:
 
 
 def unchanged(fingerprint: str, root: str) -> Release | None:
-    """The latest release, if it has this fingerprint; else None."""
+    """The latest release, if it has this fingerprint or was found to equal what has it; else None."""
     latest = published(root)
-    if latest is None or latest["fingerprint"] != fingerprint:
+    if latest is None:
+        return None
+    equal = equal_address(root, fingerprint)
+    if latest["fingerprint"] != fingerprint and not (
+        storage.exists(equal) and storage.read_bytes(equal).decode() == latest["version"]
+    ):
         return None
     uri = storage.join(root, "releases", latest["version"])
     return Release(
         latest["version"], uri, f"nothing has changed since {latest['version']}: {latest['verdict']['said']}"
     )
+
+
+def discard_equal(candidate: Candidate, root: str) -> Release | None:
+    """The latest release, if it holds what the judged candidate holds, which is then removed; else None.
+
+    What the candidate was made of is remembered, so that the next run of the same need not write it to find this out.
+
+    Raises:
+        StorageError: the storage cannot be written.
+    """
+    latest = published(root)
+    if latest is None or not holds_the_same(candidate, latest, storage.join(root, "releases", latest["version"])):
+        return None
+    equal = equal_address(root, candidate.fingerprint)
+    with warehouse.writing(equal):
+        storage.write_bytes(equal, latest["version"].encode())
+        storage.remove(candidate.uri)
+    return unchanged(candidate.fingerprint, root)
+
+
+def equal_address(root: str, fingerprint: str) -> str:
+    """Where the version of the release that equals what has this fingerprint is kept."""
+    return storage.join(root, "tables", "equal_releases", fingerprint)
 
 
 def published(root: str) -> dict[str, Any] | None:

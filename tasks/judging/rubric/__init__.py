@@ -23,6 +23,13 @@ QUESTIONS = ("harm", "helpfulness", "harmlessness", "overall")
 ANSWER_MESSAGE = "Prompt:\n{}\n\nAnswer:\n{}\n\nLabel the answer."
 PAIR_MESSAGE = "Prompt:\n{}\n\nAnswer A:\n{}\n\nAnswer B:\n{}\n\nWhich answer is preferred?"
 
+PEOPLE_RUBRIC = "people@fc6b9042a419"
+"""The version of what people are asked, kept with every annotation: another one leaves out what was said under this one.
+
+Give it another name, `people@2`, where a change of definitions, questions or choices changes what an annotation means.
+A test holds it to the hash of all that people see.
+"""
+
 MAX_ANALYSIS_CHARS = 80
 MAX_CATEGORIES = 3
 """PKU-SafeRLHF has about two categories per unsafe answer; an open list lets a small model repeat itself forever."""
@@ -114,8 +121,3 @@ def rubrics(variants: Sequence[str]) -> pa.Table:
                 }
             )
     return pa.Table.from_pylist(rows, schema=RUBRICS)
-
-
-def people_rubric() -> str:
-    """The version of what people are asked: it changes with the definitions."""
-    return f"people@{digest(*definitions())[:12]}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.judging.rubric import QUESTIONS, people_rubric
+from tasks.judging.rubric import PEOPLE_RUBRIC, QUESTIONS
 from tasks.tables import PAIRS, RESPONSES
 from tests.tasks.rows import Row, make
 
@@ -37,12 +37,12 @@ def subjects(what: str = "labels") -> pa.Table:
 
 def answer_data(response: str = ANSWERS[0], **more: object) -> Row:
     found = answer(response)
-    named = {"subject": "answer", "subject_id": found["response_id"], "rubric": people_rubric()}
+    named = {"subject": "answer", "subject_id": found["response_id"], "rubric": PEOPLE_RUBRIC}
     return {**named, "prompt": PROMPT, "response": response, "models": ""} | more
 
 
 def pair_data(flipped: bool = False, **more: object) -> Row:
-    named = {"subject": "pair", "subject_id": pair()["pair_id"], "rubric": people_rubric(), "flipped": flipped}
+    named = {"subject": "pair", "subject_id": pair()["pair_id"], "rubric": PEOPLE_RUBRIC, "flipped": flipped}
     shown = dict(zip(("answer_a", "answer_b"), reversed(ANSWERS) if flipped else ANSWERS, strict=True))
     return {**named, "responder": "r", "prompt": PROMPT, **shown} | more
 
