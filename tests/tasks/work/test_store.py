@@ -5,8 +5,9 @@ import pytest
 
 from infra import storage
 from tasks import warehouse
-from tasks.config import Scripted, Transformers
 from tasks.engines.blocks import put
+from tasks.engines.scripted import Scripted
+from tasks.engines.transformers import Transformers
 from tasks.errors import ModelError, StorageError
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work import store
