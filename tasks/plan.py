@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from infra import storage
 from tasks.config import Config, Engine, Judge
-from tasks.engines import gpus, model_identity
 from tasks.judging.labels import label_responses
 from tasks.judging.pairs import pair_responses
 from tasks.judging.preferences import prefer
@@ -101,7 +100,7 @@ def expect(name: str, engine: Engine, cost: Cost, expected: int | None, folder: 
     """What work of this name will take: `cost` knows what was wanted and found, the store what it took last time."""
     wanted = max(cost.asked + cost.found, expected or 0)
     to_ask = wanted - cost.found
-    known = history(store_address(folder, COMPLETIONS, model_identity(engine)), name)
+    known = history(store_address(folder, COMPLETIONS, engine.identity()), name)
     if not storage.exists(known):
         return Planned(name, wanted, cost.found, expected is None)
     told = json.loads(storage.read_bytes(known))
@@ -115,5 +114,5 @@ def expect(name: str, engine: Engine, cost: Cost, expected: int | None, folder: 
         round(to_ask * last.cost.input_tokens / last.rows),
         round(to_ask * last.cost.output_tokens / last.rows),
         seconds,
-        seconds * gpus(engine) / 3600,
+        seconds * engine.gpus / 3600,
     )

@@ -14,8 +14,7 @@ from botocore.exceptions import BotoCoreError
 from flows.running.reports import show_progress
 from infra import lock, ray_cluster, ray_jobs, storage
 from tasks import warehouse
-from tasks.config import Attach, Budget, Cluster, Config, KubeRay, Local, Vllm
-from tasks.engines import gpus
+from tasks.config import Attach, Budget, Cluster, Config, KubeRay, Local
 from tasks.errors import BudgetSpent, ModelError, StorageError
 from tasks.tables import Cost
 from tasks.work.job import Job, Progress, RunJob, Tell, fill, read_line
@@ -168,19 +167,18 @@ def hear(tell: Tell) -> Callable[[str], None]:
 
 
 def manifest(cluster: KubeRay, job: Job, command: list[str]) -> dict[str, object]:
-    """A RayJob with a worker for each replica and pipeline stage of the job's model, and the GPUs of one in each."""
+    """A RayJob with the workers of the job's model, and an equal share of its GPUs in each."""
     from infra import kuberay  # noqa: PLC0415
 
     model = job.model
-    workers = model.replicas * model.pipeline_parallel if isinstance(model, Vllm) else getattr(model, "replicas", 1)
     return kuberay.rayjob(
         job_name(job),
         namespace=cluster.namespace,
         image=cluster.image,
         entrypoint=command,
-        workers=workers,
+        workers=model.workers,
         cpus=cluster.cpus,
-        gpus=gpus(model) // workers,
+        gpus=model.gpus // model.workers,
         memory=cluster.memory,
         secret=cluster.secret,
     )

@@ -3,7 +3,6 @@
 In: the tables of all stages and the configuration. Out: a section of the card.
 """
 
-import re
 from math import sqrt
 
 import pyarrow as pa
@@ -11,8 +10,7 @@ import pyarrow as pa
 from tasks import warehouse
 from tasks.card.charts import draw_dots
 from tasks.card.markdown import Rows, Section, listed, markdown_table
-from tasks.config import Config, Model
-from tasks.engines import model_identity
+from tasks.config import Config
 from tasks.tables import TEXT, columns
 from tasks.warehouse import Tables
 
@@ -74,7 +72,9 @@ def own_answers(config: Config) -> pa.Table:
     """Judges whose model is also that of responders, and these responders."""
     rows = []
     for judge in config.judges:
-        own = [responder.name for responder in config.responders if weights(responder.engine) == weights(judge.engine)]
+        own = [
+            responder.name for responder in config.responders if responder.engine.weights() == judge.engine.weights()
+        ]
         if own:
             rows.append({"judge": judge.name, "responders": own})
     return pa.Table.from_pylist(rows, schema=OWN)
@@ -84,12 +84,5 @@ def same_models(config: Config) -> list[list[str]]:
     """Names of judges that are one model, in groups of two or more."""
     groups: dict[str, list[str]] = {}
     for judge in config.judges:
-        groups.setdefault(weights(judge.engine), []).append(judge.name)
+        groups.setdefault(judge.engine.weights(), []).append(judge.name)
     return [names for names in groups.values() if len(names) > 1]
-
-
-def weights(engine: Model) -> str:
-    """Name and revision of a model, whatever engine, dtype or template it runs with."""
-    identity = model_identity(engine)
-    found = re.match(r".*?@\S+", identity)
-    return found[0] if found else identity

@@ -1,158 +1,85 @@
 """The engines: what turns requests into completions, and answers into embeddings, on Ray Data.
 
-In: a Ray Dataset of where blocks of wanted rows stand (`blocks.cut`). Out: a Ray Dataset of what `blocks.commit` says.
-An engine is a function from one to the other, so that an engine with a processor of its own fits as an actor does.
+In: an engine's section of the configuration. Out: all that the rest of the program asks of an engine. A new engine is a
+module here, with a class that is an `EngineSection`, and an entry for it in `Engine` or `Embedder` of `tasks.config`.
+The configuration imports every such module, so a module imports what takes seconds, or is not installed everywhere, in
+the methods that need it.
 """
 
-import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pyarrow as pa
-import ray
-from ray.data import ActorPoolStrategy, Dataset
+from pydantic import Field
 
-from infra import storage
-from tasks.config import Model, OpenAI, Scripted, SentenceTransformers, Transformers, Vllm, WordCounts
-from tasks.engines.blocks import commit, read
-from tasks.errors import ModelError
+from tasks.section import Section
 
-Answer = Callable[[Dataset], Dataset]
-RESTARTS = {"max_restarts": 5, "max_task_retries": -1}
-"""How often Ray starts an engine that died again, and asks again for the blocks that it had, before the job fails."""
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+Answer = Callable[["Dataset"], "Dataset"]
+"""From a Ray Dataset of where blocks of wanted rows stand (`blocks.cut`) to one of what `blocks.commit` says.
+
+A function from one to the other, so that an engine with a processor of its own fits as an actor does.
+"""
 
 
-def answering(model: Model, store: str) -> Answer:
-    """The function that has blocks answered by `model` and commits them to `store`, on the connected cluster.
+class EngineSection(Section, ABC):
+    """An engine with its settings, and all that is known of it.
 
-    Modules are imported here, since torch takes seconds and vLLM is not installed everywhere.
+    Every field but `kind` is named in one of two: `IDENTITY` are those that can change an answer and so are part of
+    `identity()`, `PLACE` those that say only where or how fast it is made. A field in neither or in both is a TypeError
+    as soon as the class is made.
     """
-    match model:
-        case Transformers():
-            from tasks.engines.transformers import TransformersEngine  # noqa: PLC0415
 
-            folder = storage.resolve(model.model)
-            return actor(store, TransformersEngine, model=folder, dtype=model.dtype, threads=cluster_cpus())
-        case Vllm():
-            from tasks.engines.vllm import vllm_answering  # noqa: PLC0415
+    IDENTITY: ClassVar[tuple[str, ...]] = ()
+    PLACE: ClassVar[tuple[str, ...]] = ("block_rows",)
 
-            return vllm_answering(model, store)
-        case OpenAI():
-            from tasks.engines.openai import EndpointEngine  # noqa: PLC0415
+    kind: str
+    block_rows: int = Field(32, ge=1)
 
-            return actor(store, EndpointEngine, concurrent=model.concurrent_blocks, endpoint=model)
-        case Scripted():
-            from tasks.engines.scripted import ScriptedEngine  # noqa: PLC0415
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:  # noqa: ANN401 (pydantic's signature)
+        """Raise TypeError where `IDENTITY` and `PLACE` do not share out the fields."""
+        named = Counter((*cls.IDENTITY, *cls.PLACE))
+        fields = Counter(cls.model_fields.keys() - {"kind"})
+        if wrong := sorted((named - fields) + (fields - named)):
+            raise TypeError(
+                f"{cls.__name__}: every field but `kind` belongs in one of IDENTITY and PLACE: mend {', '.join(wrong)}"
+            )
 
-            arguments = model.model_dump(include={"seconds_per_row", "garbage_every", "journal", "fault"})
-            return actor(store, ScriptedEngine, replicas=model.replicas, **arguments)
-        case SentenceTransformers():
-            from tasks.engines.sentence_transformers import SentenceEmbedder  # noqa: PLC0415
+    @property
+    def title(self) -> str:
+        """What messages call it: its model, or its kind where it has none."""
+        return str(getattr(self, "model", self.kind))
 
-            return actor(store, SentenceEmbedder, model=storage.resolve(model.model), threads=cluster_cpus())
-        case WordCounts():
-            from tasks.engines.scripted import WordCounter  # noqa: PLC0415
+    @property
+    def gpus(self) -> int:
+        """GPUs that it holds while it runs; an endpoint's are not ours to count."""
+        return 0
 
-            return actor(store, WordCounter)
+    @property
+    def workers(self) -> int:
+        """Machines that it runs on, each with an equal share of its GPUs."""
+        return 1
 
+    @abstractmethod
+    def identity(self) -> str:
+        """Name and revision of the model, and what else changes its answers: the store keeps them under this.
 
-class Committing:
-    """A Ray Data actor: an engine that is made once, and whose block is in the store before its next one is begun."""
+        Raises:
+            ModelError: the folder is missing or holds no model; a model on the hub comes without its revision.
+        """
 
-    def __init__(self, engine: type, store: str, **arguments: object) -> None:
-        self.engine = engine(**arguments)
-        self.store = store
+    def weights(self) -> str:
+        """Name and revision of the model alone, whatever it runs with; raises ModelError as `identity` does."""
+        return self.identity()
 
-    def __call__(self, place: pa.Table) -> pa.Table:
-        """Read, answer and commit one block."""
-        return commit(self.engine(read(place)), self.store)
+    def check(self, runs_here: bool) -> None:
+        """Find what it needs on this machine, which is more where it `runs_here`; raises ModelError."""
+        self.identity()
 
-
-class CommittingConcurrently(Committing):
-    """The same for an engine that answers several blocks at a time."""
-
-    async def __call__(self, place: pa.Table) -> pa.Table:
-        """Read, answer and commit one block; others are answered meanwhile."""
-        return commit(await self.engine(read(place)), self.store)
-
-
-def actor(store: str, engine: type, replicas: int = 1, concurrent: int = 1, **arguments: object) -> Answer:
-    """Run `engine` as Ray Data actors, each called with a block, or with `concurrent` blocks, at a time."""
-    return lambda rows: rows.map_batches(
-        Committing if concurrent == 1 else CommittingConcurrently,
-        fn_constructor_kwargs={"engine": engine, "store": store, **arguments},
-        batch_size=None,
-        batch_format="pyarrow",
-        ray_remote_args_fn=lambda: RESTARTS,
-        compute=ActorPoolStrategy(
-            size=replicas, max_concurrent_calls_per_actor=concurrent, max_tasks_in_flight_per_actor=concurrent + 1
-        ),
-    )
-
-
-def cluster_cpus() -> int:
-    """CPUs of the connected cluster."""
-    return int(ray.cluster_resources()["CPU"])
-
-
-def gpus(model: Model) -> int:
-    """GPUs that `model` holds while it runs; an endpoint's are not ours to count."""
-    if isinstance(model, Vllm) and model.device == "cuda":
-        return model.replicas * model.tensor_parallel * model.pipeline_parallel
-    return 0
-
-
-def model_identity(model: Model) -> str:
-    """Name and revision of a model, and what else changes its answers: template, adapter, dtype.
-
-    The revision of a folder is the SHA-256 of its files.
-
-    Raises:
-        ModelError: the folder is missing or holds no model; a model on the hub comes without its revision.
-    """
-    match model:
-        case Transformers():
-            return f"{checkpoint_identity(model.model)} {model.dtype}"
-        case Vllm():
-            adapter = f" lora {checkpoint_identity(model.lora, 'adapter_config.json')}" if model.lora else ""
-            return f"{vllm_identity(model)} {model.dtype} {model.template}{adapter}"
-        case OpenAI():
-            return f"{model.model}@{model.revision}"
-        case Scripted():
-            return f"scripted@{model.garbage_every}"
-        case SentenceTransformers():
-            return checkpoint_identity(model.model)
-        case WordCounts():
-            return "word-counts"
-
-
-def vllm_identity(model: Vllm) -> str:
-    """`<name>@<revision>` of a model that vLLM loads from a folder or from the hub."""
-    if model.revision:
-        return f"{model.model}@{model.revision}"
-    if not Path(storage.resolve(model.model)).is_dir():
-        raise ModelError(
-            f"model {model.model}: no such folder; mend its path, or give a `revision` if it is a model on the hub"
-        )
-    return checkpoint_identity(model.model)
-
-
-def checkpoint_folder(model: str, config: str = "config.json") -> Path:
-    """The folder of a local model or adapter; raises ModelError where there is none."""
-    folder = Path(storage.resolve(model))
-    if not (folder / config).is_file():
-        raise ModelError(f"model folder {model}: no {config} there; run `make models` or mend its path in the config")
-    return folder
-
-
-@cache
-def checkpoint_identity(model: str, config: str = "config.json") -> str:
-    """`<folder name>@<first 16 digits of the SHA-256 over its files' names and bytes>`; raises ModelError."""
-    folder = checkpoint_folder(model, config)
-    content = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content.update(f"{file.relative_to(folder)}\0".encode())
-        with file.open("rb") as stream:
-            content.update(hashlib.file_digest(stream, "sha256").digest())
-    return f"{folder.name}@{content.hexdigest()[:16]}"
+    @abstractmethod
+    def answering(self, store: str) -> Answer:
+        """The function that has blocks answered and commits them to `store`, on the connected cluster."""

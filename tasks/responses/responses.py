@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from tasks import warehouse
 from tasks.config import Config, Responder
-from tasks.engines import model_identity
 from tasks.tables import ANSWERS, DROPPED, EMBEDDINGS, REQUESTS, RESPONSES, Cost, Ref, Stage, screened
 from tasks.work.completions import complete
 from tasks.work.job import RunJob
@@ -24,7 +23,7 @@ def answer_prompts(config: Config, responder: Responder, prompts: Ref, folder: s
         ModelError: the responder's model is missing or stopped.
         StorageError: the folder cannot be written.
     """
-    model = model_identity(responder.engine)
+    model = responder.engine.identity()
     sampling = responder.model_dump(
         include={"system", "temperature", "raised_temperature", "samples", "top_p", "max_tokens"}
     )
@@ -57,7 +56,7 @@ def keep_diverse(config: Config, answered: Sequence[Ref], spent: Sequence[Cost],
         StorageError: the folder cannot be written.
     """
     embedder = config.diversity.embedder
-    model = model_identity(embedder)
+    model = embedder.identity()
     answers = warehouse.build(ANSWERS, folder, "answers_to_embed", {"screened": answered})
     work = Work("embeddings", model, embedder, wanted=ANSWERS, kept=EMBEDDINGS)
     embeddings, cost = obtain(work, answers, folder, run)

@@ -19,7 +19,6 @@ from ray.exceptions import RayError
 
 from infra import ray_cluster, storage
 from tasks.config import Model
-from tasks.engines import answering, gpus
 from tasks.engines.blocks import cut
 from tasks.errors import ModelError, SafePairsError, StorageError
 from tasks.tables import Cost, Ref
@@ -73,7 +72,7 @@ def fill(job: Job, tell: Tell) -> None:
             if start is None:
                 # A clock that was moved must not turn the measure negative or longer than the job.
                 start = min(max(block["asked_at"] - began, 0.0), elapsed)
-            spent = Cost(start_seconds=start, seconds=elapsed - start, gpu_seconds=elapsed * gpus(job.model))
+            spent = Cost(start_seconds=start, seconds=elapsed - start, gpu_seconds=elapsed * job.model.gpus)
             tell(Progress(rows, tokens + spent))
 
 
@@ -83,16 +82,15 @@ def blocks(job: Job) -> Generator[dict[str, float]]:
     # From items, whose metadata this process makes: `from_arrow` asks workers for it, which then cannot become actors.
     places = ray.data.from_items(found, override_num_blocks=len(found))
     try:
-        yield from answering(job.model, job.store)(places).iter_rows()
+        yield from job.model.answering(job.store)(places).iter_rows()
     except RayError as error:
         cause = last_cause(error)
         said = str(cause).split(RAYS_ADVICE)[0].strip() or type(cause).__name__
         if isinstance(cause, StorageError):
             raise StorageError(said) from None
         words = said.splitlines()[-1]
-        model = getattr(job.model, "model", job.model.kind)
         raise ModelError(
-            f"{job.name}: the engine of {model} stopped: {words}; what is answered is kept, run again"
+            f"{job.name}: the engine of {job.model.title} stopped: {words}; what is answered is kept, run again"
         ) from None
 
 

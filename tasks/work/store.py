@@ -56,7 +56,8 @@ def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost
     cost = Cost(asked=wanted.rows - held.rows, found=held.rows)
     if cost.asked:
         job = Job(
-            id=warehouse.digest(work.identity, wanted.fingerprint, uri)[:20],
+            # With all settings: a job that runs already with others must not be taken for this one.
+            id=warehouse.digest(work.identity, wanted.fingerprint, uri, work.model.model_dump(mode="json"))[:20],
             name=work.name,
             model=work.model,
             pending=missing(work, wanted, stored, held, folder),

@@ -20,8 +20,7 @@ import torch
 
 from infra import ray_cluster
 from tasks import warehouse
-from tasks.config import Vllm
-from tasks.engines import model_identity
+from tasks.engines.vllm import Vllm
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work.job import fill
 from tasks.work.store import Work, obtain
@@ -79,7 +78,7 @@ def plain(folder: Path, number: int) -> dict[str, float]:
     """`vllm.LLM.chat` on all requests at once."""
     from vllm import LLM, SamplingParams  # noqa: PLC0415 (only this side of the comparison may import it)
 
-    from tasks.engines.vllm import engine_arguments  # noqa: PLC0415
+    from tasks.engines.processor import engine_arguments  # noqa: PLC0415
 
     settings = engine(folder)
     began = time.monotonic()
@@ -104,7 +103,7 @@ def stage(folder: Path, number: int) -> dict[str, float]:
     settings = engine(folder)
     wanted = folder / "wanted.parquet"
     pq.write_table(make(REQUESTS, requests(number)), wanted)
-    work = Work("bench", model_identity(settings), settings, REQUESTS, COMPLETIONS)
+    work = Work("bench", settings.identity(), settings, REQUESTS, COMPLETIONS)
     with tempfile.TemporaryDirectory(dir=folder) as tables, ray_cluster.ray_cluster():
         ray_cluster.connect(2)
         _, cost = obtain(work, Ref(str(wanted), number, warehouse.digest(number)), tables, fill)

@@ -8,7 +8,9 @@ from flows.pipeline import main, pipeline
 from flows.running import clusters
 from flows.running.clusters import alone, job_runner, manifest
 from tasks import config as configs
-from tasks.config import Cluster, KubeRay, Vllm
+from tasks.config import Cluster, KubeRay
+from tasks.engines.scripted import Scripted
+from tasks.engines.vllm import Vllm
 from tasks.errors import BudgetSpent, ModelError, StorageError
 from tasks.plan import plan
 from tasks.tables import Cost, Ref
@@ -62,7 +64,7 @@ def test_a_responder_that_fails_leaves_the_others_alone(tmp_path: Path, cluster:
 
 
 def job(name: str, model: Any = None) -> Job:
-    scripted = configs.Scripted(kind="scripted")
+    scripted = Scripted(kind="scripted")
     return Job(id=name, name=name, model=model or scripted, pending=Ref("", 1, ""), store="")
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,8 @@ def test_command_line_values_replace_the_files(tmp_path: Path) -> None:
         ('name = "tested"', 'name = "tested"\ncolour = "blue"', "colour: unknown key"),
         ("samples = 2", "sampels = 2", "responders[0].sampels: unknown key"),
         ("samples = 2", "samples = 0", "responders[0].samples"),
+        ("seconds_per_row = ", "second_per_row = ", "responders[0].engine.second_per_row: unknown key"),
+        ("[prompts]", '[cluster]\nkind = "local"\ncpus = 0\n[prompts]', "cluster.cpus: Input"),
         ("test_share = 0.2", "test_share = 1.0", "prompts.test_share"),
         ("test_share = 0.2", 'test_share = "much"', "prompts.test_share"),
         ("label_votes = 3", "label_votes = -1", "judges[0].label_votes"),
@@ -61,3 +65,10 @@ def test_what_is_not_toml_or_not_there_is_refused(tmp_path: Path) -> None:
         load(str(broken))
     with pytest.raises(ConfigError, match="No such file"):
         load(str(tmp_path / "absent.toml"))
+
+
+def test_reading_a_config_starts_nothing_that_takes_seconds() -> None:
+    heavy = ("ray", "torch", "vllm", "openai", "transformers", "sentence_transformers")
+    found = f"import sys, tasks.config; print(sorted(set(sys.modules) & {set(heavy)}))"
+    done = subprocess.run([sys.executable, "-c", found], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

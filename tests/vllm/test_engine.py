@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 
 from infra import storage
 from tasks import warehouse
-from tasks.config import Vllm
-from tasks.engines import model_identity
+from tasks.engines.vllm import Vllm
 from tasks.judging.rubric import rubrics
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, Cost, Ref
 from tasks.work.job import RunJob
@@ -38,7 +37,7 @@ def ask(model: Vllm, requests: list[Row], folder: Path, run: RunJob) -> tuple[Re
     uri = folder / "requests.parquet"
     pq.write_table(make(REQUESTS, requests), uri)
     wanted = Ref(str(uri), len(requests), warehouse.digest([request["request_id"] for request in requests]))
-    work = Work("answers", model_identity(model), model, REQUESTS, COMPLETIONS)
+    work = Work("answers", model.identity(), model, REQUESTS, COMPLETIONS)
     found, cost = obtain(work, wanted, str(folder / "tables"), run)
     return found, {row["request_id"]: row for row in read(found)}, cost
 
@@ -97,7 +96,7 @@ def write_adapter(folder: Path) -> None:
 def test_an_adapter_and_the_alpaca_template_reach_the_engine(tmp_path: Path, cluster: RunJob) -> None:
     write_adapter(tmp_path / "adapter")
     plain, adapted = engine(template="alpaca"), engine(template="alpaca", lora=str(tmp_path / "adapter"))
-    assert len({model_identity(model) for model in (engine(), plain, adapted)}) == 3
+    assert len({model.identity() for model in (engine(), plain, adapted)}) == 3
     requests = [request(f"animal {n}", temperature=0.0) for n in range(4)]
     (tmp_path / "plain").mkdir()
     (tmp_path / "adapted").mkdir()

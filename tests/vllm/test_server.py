@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.config import OpenAI
-from tasks.engines.openai import EndpointEngine
+from tasks.engines.endpoint import EndpointEngine
+from tasks.engines.openai import OpenAI
 from tasks.tables import REQUESTS
 from tests.conftest import KEY_VARIABLE
 from tests.ports import choose_ports

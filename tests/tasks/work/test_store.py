@@ -5,12 +5,14 @@ import pytest
 
 from infra import storage
 from tasks import warehouse
-from tasks.config import Scripted, Transformers
 from tasks.engines.blocks import put
+from tasks.engines.scripted import Scripted
+from tasks.engines.transformers import Transformers
+from tasks.engines.vllm import Vllm
 from tasks.errors import ModelError, StorageError
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work import store
-from tasks.work.job import RunJob
+from tasks.work.job import Job, RunJob
 from tasks.work.store import Work, obtain
 from tests.tasks.rows import make, read
 
@@ -48,6 +50,18 @@ def test_only_what_the_store_lacks_is_asked(tmp_path: Path, cluster: RunJob) -> 
     assert first.input_tokens == 3 * answered[0]["input_tokens"]
     assert first.output_tokens + second.output_tokens == sum(row["output_tokens"] for row in answered)
     assert found.rows == 5
+
+
+def test_a_job_with_other_settings_is_another_job_for_the_same_store(tmp_path: Path) -> None:
+    asked, tables = requests(tmp_path, "a"), str(tmp_path / "tables")
+    jobs: list[Job] = []
+    for parallel in (1, 8, 8):
+        model = Vllm(kind="vllm", model="m", revision="1", tensor_parallel=parallel)
+        of_model = Work("answers", model.identity(), model, wanted=REQUESTS, kept=COMPLETIONS)
+        obtain(of_model, asked, tables, lambda job, _: jobs.append(job))
+    first, mended, again = jobs
+    assert first.id != mended.id == again.id
+    assert first.store == mended.store
 
 
 def test_an_engine_that_fails_is_named_with_its_last_words_and_keeps_what_it_answered(

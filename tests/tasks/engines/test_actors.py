@@ -6,7 +6,7 @@ import pytest
 import ray.data
 from ray.exceptions import RayError
 
-from tasks.engines import RESTARTS, actor
+from tasks.engines.actors import RESTARTS, actor
 from tasks.work.job import RunJob
 
 

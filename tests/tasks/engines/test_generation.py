@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from tasks.engines import checkpoint_identity
-from tasks.engines.transformers import SeededSampling, TransformersEngine, shared_prefix
+from tasks.engines.checkpoints import checkpoint_identity
+from tasks.engines.generation import SeededSampling, TransformersEngine, shared_prefix
 from tasks.judging.rubric import HARM_SCHEMA, rubrics
 from tasks.tables import REQUESTS
 from tests.conftest import ROOT

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import warehouse
-from tasks.config import OpenAI
-from tasks.engines.openai import EndpointEngine
+from tasks.engines.endpoint import EndpointEngine
+from tasks.engines.openai import OpenAI
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work.job import RunJob
 from tasks.work.store import Work, obtain
