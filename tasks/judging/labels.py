@@ -14,7 +14,6 @@ from tasks.judging.consensus import weigh
 from tasks.judging.rubric import ANSWER_MESSAGE
 from tasks.judging.verdicts import judge_by
 from tasks.tables import (
-    DROPPED,
     LABELS,
     OPINIONS,
     SCREENED_LABELS,
@@ -43,10 +42,7 @@ def label_responses(config: Config, responses: Ref, people: Sequence[Ref], folde
         cost += spent
     looked_at, verdicts, opinions = decide(config, responses, [*said, *people], folder)
     models = decide(config, responses, said, folder)[0] if any(ref.rows for ref in people) else looked_at
-    labels = warehouse.build(LABELS, folder, "labels", {"screened": looked_at})
-    dropped = warehouse.build(
-        DROPPED, folder, "dropped", {"screened": looked_at}, table_name="labels", stage="responses_to_labels"
-    )
+    labels, dropped = warehouse.sift(LABELS, folder, looked_at, "responses_to_labels")
     tables = {
         "label_verdicts": verdicts,
         "label_opinions": opinions,

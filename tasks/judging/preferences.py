@@ -16,7 +16,6 @@ from tasks.judging.cycles import resolve
 from tasks.judging.rubric import PAIR_MESSAGE
 from tasks.judging.verdicts import judge_by
 from tasks.tables import (
-    DROPPED,
     OPINIONS,
     PREFERENCES,
     RESOLVED,
@@ -59,10 +58,7 @@ def prefer(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: 
     first = settle(inputs, RESOLVED.schema.empty_table(), folder)
     resolved = resolve(pairs, first, folder)
     looked_at = settle(inputs, resolved, folder) if resolved.rows else first
-    preferences = warehouse.build(PREFERENCES, folder, "preferences", {"screened": looked_at})
-    dropped = warehouse.build(
-        DROPPED, folder, "dropped", {"screened": looked_at}, table_name="preferences", stage="pairs_to_preferences"
-    )
+    preferences, dropped = warehouse.sift(PREFERENCES, folder, looked_at, "pairs_to_preferences")
     tables = {
         "preference_verdicts": verdicts,
         "preference_opinions": opinions,

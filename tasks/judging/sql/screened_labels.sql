@@ -146,3 +146,4 @@ SELECT
     END AS reason,
     if(votes IS NULL, problem, NULL) AS evidence
 FROM labelled
+ORDER BY response_id

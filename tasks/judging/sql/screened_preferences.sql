@@ -117,3 +117,4 @@ SELECT
     if(decided.questions < 3, problems.problem, NULL) AS evidence
 FROM decided
 LEFT JOIN problems USING (pair_id)
+ORDER BY decided.pair_id
