@@ -8,7 +8,7 @@ EXPECTATIONS = [
         "verdict_id", "subject_id", "question", "annotator", "annotator_kind", "rubric", "vote", "attempt", "flipped"
     ),
     unique("verdict_id", "question"),
-    unique("annotator", "question", "subject_id", "flipped", "vote", "attempt"),
+    unique("annotator", "question", "subject_id", "flipped", "rubric", "vote", "attempt"),
     among("annotator_kind", ["model", "person"]),
     among("question", ["harm", "helpfulness", "harmlessness", "overall"]),
     between("severity_level", 0, 3),

@@ -19,9 +19,6 @@ def preferences_to_review(config: Config, stages: Sequence[Stage], root: str, fo
         return None
     tables = {name: ref for stage in stages for name, ref in stage.tables.items()}
     chosen = queue(config, config.review, tables, folder)
-    verdicts = [tables["label_verdicts"], tables["preference_verdicts"]]
-    project = make_project(
-        config.review, chosen, tables["responses"], tables["labels"], tables["pairs"], verdicts, root
-    )
+    project = make_project(config.review, chosen, tables, root)
     push(config, root, project)
     return project

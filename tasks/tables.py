@@ -261,9 +261,23 @@ PREFERENCES = Table(
 )
 OPINIONS = Table(
     "opinions",
-    "opinion of one model on one answer or pair and question",
-    ("subject_id", "question", "worker"),
-    columns(subject_id=TEXT, question=TEXT, worker=TEXT, label=INTEGER),
+    "opinion of one annotator on one question about an answer or pair",
+    ("annotator", "annotator_kind", "subject_id", "question"),
+    columns(
+        annotator=TEXT,
+        annotator_kind=TEXT,
+        subject_id=TEXT,
+        question=TEXT,
+        votes=INTEGER,
+        votes_1=INTEGER,
+        share_1=REAL,
+        probability_1=REAL,
+        opinion=SEVERITY,
+        is_even=FLAG,
+        first_wins=REAL,
+        severity=REAL,
+        harm_category=pa.list_(TEXT),
+    ),
 )
 POSTERIORS = Table(
     "posteriors",

@@ -20,7 +20,7 @@ from infra import storage
 from tasks.errors import StorageError
 from tasks.identity import digest as digest  # noqa: PLC0414
 from tasks.identity import macro_definitions, of_function, of_query, query
-from tasks.tables import Ref, Table
+from tasks.tables import DROPPED, Ref, Table
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,16 @@ def build(
             write(connection, query(sql), uri, parameters)
 
     return find_or_make(table, folder, address(table, of_query(sql), inputs, parameters), make)
+
+
+def sift(table: Table, folder: str, screened: Ref, stage: str) -> tuple[Ref, Ref]:
+    """Write the rows of `screened` that a stage keeps as `table`, in their order, and those that it leaves out as `dropped`.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    kept = build(table, folder, "kept", {"screened": screened})
+    return kept, build(DROPPED, folder, "dropped", {"screened": screened}, table_name=table.name, stage=stage)
 
 
 def derive(

@@ -1,7 +1,7 @@
 """Measure how far annotators agree: models with models, people with people, and models with people.
 
-In: table `verdicts`. Out: tables `agreement_patterns` and `agreement`. Grain: one row per question, sides and measure,
-the ones that do not exist included, as nulls. All votes of one annotator are one opinion.
+In: table `opinions`. Out: tables `agreement_patterns` and `agreement`. Grain: one row per question, sides and measure,
+the ones that do not exist included, as nulls.
 Every measure is a function of sums over subjects, so that patterns and their counts are enough, and a bootstrap over
 subjects draws counts anew.
 """
@@ -22,14 +22,14 @@ BETWEEN = ("models", "people", "models and people")
 KINDS = {"models": "model", "people": "person"}
 
 
-def agreement_patterns(verdicts: Sequence[Ref] | pa.Table, folder: str) -> Ref:
-    """What annotators said, reduced to distinct lists of opinions and how often each occurs.
+def agreement_patterns(opinions: Source, folder: str) -> Ref:
+    """The table `opinions`, reduced to distinct lists of opinions and how often each occurs.
 
     Raises:
         StorageError: the folder cannot be written.
     """
     return warehouse.build(
-        PATTERNS, folder, "agreement_patterns", {"verdicts": verdicts}, harm_categories=list(HARM_CATEGORIES)
+        PATTERNS, folder, "agreement_patterns", {"opinions": opinions}, harm_categories=list(HARM_CATEGORIES)
     )
 
 

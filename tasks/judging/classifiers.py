@@ -49,5 +49,5 @@ def classifier_rubric(name: str) -> pa.Table:
     """The one question of a format in the shape of `rubric.rubrics`; its version changes with message and mapping."""
     classifier = CLASSIFIERS[name]
     version = digest(classifier.message, classifier.decision, mapping(name).to_pylist())[:12]
-    row = {"position": 0, "question": "harm", "rubric": f"{name}@{version}", "decision": classifier.decision}
+    row = {"question": "harm", "rubric": f"{name}@{version}", "decision": classifier.decision}
     return pa.Table.from_pylist([row], schema=RUBRICS)

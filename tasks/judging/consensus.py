@@ -1,21 +1,22 @@
 """Weigh what annotators say: Dawid-Skene over the opinions of models on each question.
 
-In: table `verdicts`. Out: table `posteriors`. Grain: one row per answer or pair and question.
-An annotator has one opinion on a subject, whatever its number of votes; an even opinion is none. Rows of opinions are held
-in memory, one per subject and model, since the library wants them there.
+In: table `opinions`. Out: table `posteriors`. Grain: one row per answer or pair and question.
+An even opinion is left out. Rows of opinions are held in memory, one per subject and model, since the library wants them
+there.
 """
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from crowdkit.aggregation import DawidSkene
 
 from tasks import warehouse
 from tasks.config import Consensus
-from tasks.tables import OPINIONS, POSTERIORS, Ref
+from tasks.tables import POSTERIORS, Ref
 
 ITERATIONS = 100
 
 
-def weigh(consensus: Consensus, verdicts: Ref, folder: str) -> Ref | pa.Table:
+def weigh(consensus: Consensus, opinions: Ref, folder: str) -> Ref | pa.Table:
     """The probability of `unsafe`, or of answer 1, for each subject and question; no rows under `majority`.
 
     Method: Dawid and Skene, Applied Statistics 28 (1979), as in crowd-kit.
@@ -25,15 +26,14 @@ def weigh(consensus: Consensus, verdicts: Ref, folder: str) -> Ref | pa.Table:
     """
     if consensus.method == "majority":
         return POSTERIORS.schema.empty_table()
-    opinions = warehouse.build(OPINIONS, folder, "opinions", {"verdicts": verdicts})
     return warehouse.derive(POSTERIORS, folder, posteriors, {"opinions": opinions})
 
 
 def posteriors(opinions: pa.Table) -> pa.Table:
     """Fit each question by itself; a question with one model says what that model says."""
     fitted = []
-    for question, said in opinions.to_pandas().groupby("question"):
-        found = DawidSkene(n_iter=ITERATIONS).fit_predict_proba(said.rename(columns={"subject_id": "task"}))
+    for question, said in weighable(opinions).to_pandas().groupby("question"):
+        found = DawidSkene(n_iter=ITERATIONS).fit_predict_proba(said)
         for label in (0, 1):
             if label not in found:
                 found[label] = 0.0
@@ -48,3 +48,10 @@ def posteriors(opinions: pa.Table) -> pa.Table:
             )
         )
     return pa.concat_tables(fitted) if fitted else POSTERIORS.schema.empty_table()
+
+
+def weighable(opinions: pa.Table) -> pa.Table:
+    """The opinions of models that are not even, by the names that the library has for their columns."""
+    counted = (pc.field("annotator_kind") == "model") & pc.field("opinion").is_valid() & ~pc.field("is_even")
+    said = opinions.filter(counted).select(["question", "subject_id", "annotator", "opinion"])
+    return said.rename_columns(["question", "task", "worker", "label"])

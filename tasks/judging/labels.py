@@ -1,6 +1,7 @@
 """Label every kept answer by the verdicts of the judges and of people.
 
-In: table `responses`, and what people said of them. Out: tables `verdicts` and `labels`. Grain: one row per distinct answer.
+In: table `responses`, and what people said of them. Out: tables `verdicts`, `opinions` and `labels`. Grain: one row per distinct
+answer.
 `is_safe`, `harm_category` and `severity_level` come from one decision, so that they cannot contradict each other.
 """
 
@@ -13,8 +14,8 @@ from tasks.judging.consensus import weigh
 from tasks.judging.rubric import ANSWER_MESSAGE
 from tasks.judging.verdicts import judge_by
 from tasks.tables import (
-    DROPPED,
     LABELS,
+    OPINIONS,
     SCREENED_LABELS,
     SUBJECTS,
     VERDICTS,
@@ -39,25 +40,30 @@ def label_responses(config: Config, responses: Ref, people: Sequence[Ref], folde
         found, spent = judge_by(config, judge, "labels", shown(judge, responses, folder), folder, run)
         said += found
         cost += spent
-    looked_at, verdicts = decide(config, responses, [*said, *people], folder)
+    looked_at, verdicts, opinions = decide(config, responses, [*said, *people], folder)
     models = decide(config, responses, said, folder)[0] if any(ref.rows for ref in people) else looked_at
-    labels = warehouse.build(LABELS, folder, "labels", {"screened": looked_at})
-    dropped = warehouse.build(
-        DROPPED, folder, "dropped", {"screened": looked_at}, table_name="labels", stage="responses_to_labels"
-    )
-    tables = {"label_verdicts": verdicts, "labels": labels, "screened_labels": looked_at, "model_labels": models}
+    labels, dropped = warehouse.sift(LABELS, folder, looked_at, "responses_to_labels")
+    tables = {
+        "label_verdicts": verdicts,
+        "label_opinions": opinions,
+        "labels": labels,
+        "screened_labels": looked_at,
+        "model_labels": models,
+    }
     return Stage("responses_to_labels", "distinct answer", looked_at.rows, labels.rows, dropped, tables, cost)
 
 
-def decide(config: Config, responses: Ref, said: Sequence[Ref], folder: str) -> tuple[Ref, Ref]:
-    """Every answer with the label that these verdicts give, and the verdicts in one table."""
+def decide(config: Config, responses: Ref, said: Sequence[Ref], folder: str) -> tuple[Ref, Ref, Ref]:
+    """Every answer with the label that these verdicts give, the verdicts in one table, and the opinions that they come to."""
     verdicts = warehouse.build(VERDICTS, folder, "all_verdicts", {"verdicts": said or VERDICTS.schema.empty_table()})
+    opinions = warehouse.build(OPINIONS, folder, "opinions", {"verdicts": verdicts})
     inputs = {
         "responses": responses,
         "verdicts": verdicts,
-        "posteriors": weigh(config.consensus, verdicts, folder),
+        "opinions": opinions,
+        "posteriors": weigh(config.consensus, opinions, folder),
     }
-    return warehouse.build(SCREENED_LABELS, folder, "screened_labels", inputs), verdicts
+    return warehouse.build(SCREENED_LABELS, folder, "screened_labels", inputs), verdicts, opinions
 
 
 def shown(judge: Judge, responses: Ref, folder: str) -> Ref:

@@ -1,6 +1,7 @@
 """Compare the two answers of every pair.
 
-In: table `pairs`, and what people said of them. Out: tables `verdicts` and `preferences`. Grain: one row per pair.
+In: table `pairs`, and what people said of them. Out: tables `verdicts`, `opinions` and `preferences`. Grain: one row per
+pair.
 Helpfulness, harmlessness and the overall choice are asked apart, each in both orders.
 """
 
@@ -15,7 +16,7 @@ from tasks.judging.cycles import resolve
 from tasks.judging.rubric import PAIR_MESSAGE
 from tasks.judging.verdicts import judge_by
 from tasks.tables import (
-    DROPPED,
+    OPINIONS,
     PREFERENCES,
     RESOLVED,
     SCREENED_PREFERENCES,
@@ -47,16 +48,20 @@ def prefer(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: 
     verdicts = warehouse.build(
         VERDICTS, folder, "all_verdicts", {"verdicts": [*said, *people] or VERDICTS.schema.empty_table()}
     )
-    inputs = {"pairs": pairs, "verdicts": verdicts, "posteriors": weigh(config.consensus, verdicts, folder)}
+    opinions = warehouse.build(OPINIONS, folder, "opinions", {"verdicts": verdicts})
+    inputs = {
+        "pairs": pairs,
+        "verdicts": verdicts,
+        "opinions": opinions,
+        "posteriors": weigh(config.consensus, opinions, folder),
+    }
     first = settle(inputs, RESOLVED.schema.empty_table(), folder)
     resolved = resolve(pairs, first, folder)
     looked_at = settle(inputs, resolved, folder) if resolved.rows else first
-    preferences = warehouse.build(PREFERENCES, folder, "preferences", {"screened": looked_at})
-    dropped = warehouse.build(
-        DROPPED, folder, "dropped", {"screened": looked_at}, table_name="preferences", stage="pairs_to_preferences"
-    )
+    preferences, dropped = warehouse.sift(PREFERENCES, folder, looked_at, "pairs_to_preferences")
     tables = {
         "preference_verdicts": verdicts,
+        "preference_opinions": opinions,
         "preferences": preferences,
         "screened_preferences": looked_at,
         "resolved": resolved,

@@ -8,6 +8,7 @@ is taken once. Both outlive runs: whatever is not of this run, or of another rub
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -17,10 +18,13 @@ from tasks import warehouse
 from tasks.errors import ReviewError, StorageError
 from tasks.judging.rubric import PEOPLE_RUBRIC
 from tasks.people.exports import STATEMENTS, Row, exported, is_task, statements
-from tasks.tables import DROPPED, HARM_CATEGORIES, VERDICTS, Ref, Stage, screened
+from tasks.tables import HARM_CATEGORIES, VERDICTS, Ref, Stage, screened
 
 What = Literal["labels", "preferences"]
-TABLES = {"labels": "people_label_verdicts", "preferences": "people_preference_verdicts"}
+TABLES = {
+    "labels": replace(VERDICTS, name="people_label_verdicts"),
+    "preferences": replace(VERDICTS, name="people_preference_verdicts"),
+}
 OF_ANNOTATION = ("id", "completed_by", "was_cancelled", "result", "created_at", "updated_at", "lead_time")
 
 
@@ -31,11 +35,10 @@ def people_verdicts(what: What, subjects: Ref | pa.Table, root: str, folder: str
         StorageError: the storage cannot be read or written.
     """
     looked_at = screen(what, subjects, spoken(root), folder)
-    verdicts = warehouse.build(VERDICTS, folder, "people_verdicts", {"screened": looked_at})
-    stage = f"people_to_{what}"
-    dropped = warehouse.build(DROPPED, folder, "dropped", {"screened": looked_at}, table_name=TABLES[what], stage=stage)
+    table, stage = TABLES[what], f"people_to_{what}"
+    verdicts, dropped = warehouse.sift(table, folder, looked_at, stage)
     grain = "annotation of a person" + (" and question" if what == "preferences" else "")
-    return Stage(stage, grain, looked_at.rows, verdicts.rows, dropped, {TABLES[what]: verdicts})
+    return Stage(stage, grain, looked_at.rows, verdicts.rows, dropped, {table.name: verdicts})
 
 
 def counts(root: str, folder: str) -> list[Row]:

@@ -1,12 +1,11 @@
 """Make a review project: what people are asked in Label Studio, as files.
 
-In: table `review_queue`, and tables `responses`, `labels`, `pairs` and `verdicts`. Out: a folder with tasks and a labelling
+In: table `review_queue`, and tables `responses`, `labels`, `pairs`, `verdicts` and `opinions`. Out: a folder with tasks and a labelling
 interface for answers and for pairs. Grain: one task per answer or pair in the queue. People see what models said before
 their own choice, as text and as a prediction that is chosen already, or after it, as text.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +15,8 @@ from tasks.config import Review
 from tasks.judging.rubric import PEOPLE_RUBRIC, QUESTIONS
 from tasks.people import interface
 from tasks.people.exports import LABEL_CHOICES
-from tasks.tables import VERDICTS, Ref
+from tasks.tables import Ref
+from tasks.warehouse import Tables
 
 Row = dict[str, Any]
 Kind = Literal["answers", "pairs"]
@@ -42,19 +42,17 @@ class Project:
     pairs: int
 
 
-def make_project(
-    review: Review, queue: Ref, responses: Ref, labels: Ref, pairs: Ref, verdicts: Sequence[Ref], root: str
-) -> Project:
-    """Write the project of `queue` below `<root>/review`; `verdicts` are those of answers and of pairs.
+def make_project(review: Review, queue: Ref, tables: Tables, root: str) -> Project:
+    """Write the project of `queue` below `<root>/review`; `tables` are those of all stages.
 
     Raises:
         StorageError: the storage cannot be written.
     """
-    inputs = {"queue": queue, "verdicts": verdicts or VERDICTS.schema.empty_table()}
-    rows: dict[Kind, list[Row]] = {
-        "answers": warehouse.table("review_answers", {**inputs, "responses": responses, "labels": labels}).to_pylist(),
-        "pairs": warehouse.table("review_pairs", {**inputs, "pairs": pairs}).to_pylist(),
+    inputs: dict[Kind, Tables] = {
+        "answers": {name: tables[name] for name in ("responses", "labels")} | {"verdicts": tables["label_verdicts"]},
+        "pairs": {"pairs": tables["pairs"], "opinions": tables["preference_opinions"]},
     }
+    rows = {kind: warehouse.table(f"review_{kind}", {"queue": queue, **inputs[kind]}).to_pylist() for kind in KINDS}
     files: dict[str, str] = {}
     for kind in KINDS:
         files[f"{kind}.json"] = json.dumps([task(kind, row, review.show_models) for row in rows[kind]], indent=1)

@@ -9,7 +9,7 @@ from tasks import warehouse
 from tasks.config import Config
 from tasks.errors import SourceError
 from tasks.prompts.sources import read_sources
-from tasks.tables import DROPPED, PROMPTS, Stage, screened
+from tasks.tables import PROMPTS, Stage, screened
 
 
 def build_prompts(config: Config, folder: str) -> Stage:
@@ -28,10 +28,7 @@ def build_prompts(config: Config, folder: str) -> Stage:
         max_chars=config.prompts.max_chars,
         test_share=config.prompts.test_share,
     )
-    prompts = warehouse.build(PROMPTS, folder, "prompts", {"screened": looked_at})
-    dropped = warehouse.build(
-        DROPPED, folder, "dropped", {"screened": looked_at}, table_name="prompts", stage="sources_to_prompts"
-    )
+    prompts, dropped = warehouse.sift(PROMPTS, folder, looked_at, "sources_to_prompts")
     if not prompts.rows:
         reasons = ", ".join(f"{row['rows']} {row['reason']}" for row in warehouse.rows("drops", {"dropped": [dropped]}))
         raise SourceError(

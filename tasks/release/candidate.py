@@ -33,8 +33,12 @@ ANNOTATIONS = {
 }
 """The tables for analysts, every vote and every drop, by path in the release."""
 
-VERDICTS = ("label_verdicts", "preference_verdicts")
-"""All votes: those of people are in them."""
+GATHERED = {
+    "verdicts": ("label_verdicts", "preference_verdicts"),
+    "opinions": ("label_opinions", "preference_opinions"),
+}
+"""What labels and preferences each have a table of: all votes, those of people among them, and what they come to."""
+
 STAGES = columns(
     stage=TEXT,
     grain=TEXT,
@@ -73,7 +77,7 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
 
     tables = tables_of(stages)
     folder = storage.join(root, "tables")
-    tables["patterns"] = patterns = agreement_patterns(tables["verdicts"], folder)
+    tables["patterns"] = patterns = agreement_patterns(tables["opinions"], folder)
     tables["agreement"] = agreement(patterns, config.seed, folder)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
     with warehouse.writing(uri):
@@ -95,9 +99,10 @@ def annotations(tables: Tables) -> dict[str, str]:
 
 
 def tables_of(stages: Sequence[Stage]) -> dict[str, Source]:
-    """All tables by name; `verdicts` and `dropped` are gathered from every stage, `stages` has a row for each."""
+    """All tables by name; `verdicts`, `opinions` and `dropped` are gathered from every stage, `stages` has a row for each."""
     tables: dict[str, Source] = {name: ref for stage in stages for name, ref in stage.tables.items()}
-    tables["verdicts"] = [ref for stage in stages for name, ref in stage.tables.items() if name in VERDICTS]
+    for gathered, names in GATHERED.items():
+        tables[gathered] = [ref for stage in stages for name, ref in stage.tables.items() if name in names]
     tables["dropped"] = [stage.dropped for stage in stages]
     tables["stages"] = stage_rows(stages)
     return tables

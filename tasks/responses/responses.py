@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tasks import warehouse
 from tasks.config import Config, Responder
-from tasks.tables import ANSWERS, DROPPED, EMBEDDINGS, REQUESTS, RESPONSES, Cost, Ref, Stage, screened
+from tasks.tables import ANSWERS, EMBEDDINGS, REQUESTS, RESPONSES, Cost, Ref, Stage, screened
 from tasks.work.completions import complete
 from tasks.work.job import RunJob
 from tasks.work.store import Work, obtain
@@ -67,10 +67,7 @@ def keep_diverse(config: Config, answered: Sequence[Ref], spent: Sequence[Cost],
         {"screened": answered, "embeddings": embeddings},
         alternatives=config.diversity.alternatives,
     )
-    responses = warehouse.build(RESPONSES, folder, "responses", {"screened": looked_at})
-    dropped = warehouse.build(
-        DROPPED, folder, "dropped", {"screened": looked_at}, table_name="responses", stage="prompts_to_responses"
-    )
+    responses, dropped = warehouse.sift(RESPONSES, folder, looked_at, "prompts_to_responses")
     generated = sum(spent, replace(cost, asked=0, found=0))
     return Stage(
         "prompts_to_responses", "request", looked_at.rows, responses.rows, dropped, {"responses": responses}, generated

@@ -20,6 +20,7 @@ from tasks.judging.consensus import weigh
 from tasks.people.routing import LOW_CONFIDENCE, RARE
 from tasks.tables import (
     HARM_CATEGORIES,
+    OPINIONS,
     RESPONSES,
     REVIEW_QUEUE,
     SCREENED_LABELS,
@@ -83,7 +84,9 @@ def keep(folder: Path, name: str, table: pa.Table) -> Ref:
 def label(folder: Path, name: str, consensus: Consensus, responses: pa.Table, votes: list[Row]) -> Ref:
     """The labels that these votes give, or the reasons why there are none."""
     verdicts = keep(folder, f"verdicts-{name}", make(VERDICTS, votes))
-    inputs = {"responses": responses, "verdicts": verdicts, "posteriors": weigh(consensus, verdicts, str(folder))}
+    opinions = warehouse.build(OPINIONS, str(folder), "opinions", {"verdicts": verdicts})
+    weighed = weigh(consensus, opinions, str(folder))
+    inputs = {"responses": responses, "verdicts": verdicts, "opinions": opinions, "posteriors": weighed}
     return warehouse.build(SCREENED_LABELS, str(folder), "screened_labels", inputs)
 
 

@@ -29,7 +29,7 @@ def main(path: str, folder: str) -> None:
         with ThreadPoolExecutor(config.cluster.jobs) as at_once:
             answers = [at_once.submit(answer_prompts, config, one, prompts, folder, fill) for one in config.responders]
             answered = [answer.result()[0] for answer in answers]
-        responses = warehouse.build(RESPONSES, folder, "responses", {"screened": answered})
+        responses = warehouse.build(RESPONSES, folder, "kept", {"screened": answered})
         labels = label_responses(config, responses, (), folder, fill).tables["labels"]
         pairs = pair_responses(config, responses, labels, folder).tables["pairs"]
         print(json.dumps({"seconds": time.monotonic() - started, "pairs": pairs.rows}))

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from tasks import warehouse
-from tasks.tables import POSTERIORS, RESOLVED, Ref, Table
+from tasks.tables import POSTERIORS, RESOLVED, VERDICTS, Ref, Table
 
 Row = dict[str, Any]
 
@@ -27,6 +27,12 @@ def read(ref: Ref) -> list[Row]:
 def select(table: Table, folder: Path, sql: str, inputs: Mapping[str, pa.Table], **parameters: object) -> list[Row]:
     """What `<sql>.sql` makes of `inputs`."""
     return read(warehouse.build(table, str(folder), sql, inputs, **parameters))
+
+
+def with_opinions(verdicts: Sequence[Mapping[str, object]]) -> dict[str, pa.Table]:
+    """Rows of `verdicts`, and the opinions that they come to."""
+    said = make(VERDICTS, verdicts)
+    return {"verdicts": said, "opinions": warehouse.table("opinions", {"verdicts": said})}
 
 
 UNWEIGHED = {"posteriors": make(POSTERIORS, []), "resolved": make(RESOLVED, [])}

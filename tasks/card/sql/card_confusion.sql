@@ -8,26 +8,16 @@ WITH truths AS (
             ELSE CAST(NOT is_safe AS INTEGER)
         END AS unsafe
     FROM labels
-),
-
-opinions AS (
-    SELECT
-        subject_id AS response_id,
-        annotator,
-        annotator_kind,
-        CAST(avg(CAST(NOT is_safe AS INTEGER)) >= 0.5 AS INTEGER) AS says_unsafe
-    FROM verdicts
-    WHERE problem IS NULL AND question = 'harm'
-    GROUP BY subject_id, annotator, annotator_kind
 )
 
 SELECT
     opinions.annotator,
     opinions.annotator_kind AS kind,
     count(*) AS answers,
-    sum((1 - truths.unsafe) * (1 - opinions.says_unsafe)) / nullif(sum(1 - truths.unsafe), 0) AS safe_called_safe,
-    sum(truths.unsafe * opinions.says_unsafe) / nullif(sum(truths.unsafe), 0) AS unsafe_called_unsafe
+    sum((1 - truths.unsafe) * (1 - opinions.opinion)) / nullif(sum(1 - truths.unsafe), 0) AS safe_called_safe,
+    sum(truths.unsafe * opinions.opinion) / nullif(sum(truths.unsafe), 0) AS unsafe_called_unsafe
 FROM opinions
-INNER JOIN truths USING (response_id)
+INNER JOIN truths ON opinions.subject_id = truths.response_id
+WHERE opinions.question = 'harm'
 GROUP BY opinions.annotator, opinions.annotator_kind
 ORDER BY kind, opinions.annotator

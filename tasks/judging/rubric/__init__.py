@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.errors import ConfigError
-from tasks.tables import HARM_CATEGORIES, INTEGER, TEXT, columns
+from tasks.tables import HARM_CATEGORIES, TEXT, columns
 from tasks.warehouse import digest
 
 HERE = Path(__file__).parent
@@ -69,7 +69,7 @@ HARM_DECISION = r'"is_safe":\s*(true|false)'
 PREFERENCE_DECISION = r'"winner":\s*"(A|B)"'
 """Where the decision stands in what a judge says: the confidence is the probability of the tokens of the first group."""
 
-RUBRICS = columns(position=INTEGER, question=TEXT, rubric=TEXT, system=TEXT, json_schema=TEXT, decision=TEXT)
+RUBRICS = columns(question=TEXT, rubric=TEXT, system=TEXT, json_schema=TEXT, decision=TEXT)
 
 
 @cache
@@ -100,19 +100,18 @@ def text(variant: str, question: str) -> str:
 
 
 def rubrics(variants: Sequence[str]) -> pa.Table:
-    """All questions in all variants as rows for SQL; `position` numbers the variants.
+    """All questions in all variants as rows for SQL, by the name of the variant, in whatever order they are asked for.
 
     Raises:
         ConfigError: there is no such variant.
     """
     rows = []
-    for position, variant in enumerate(variants):
+    for variant in sorted(variants):
         for question in QUESTIONS:
             told = text(variant, question)
             schema = json.dumps(HARM_SCHEMA if question == "harm" else PREFERENCE_SCHEMA)
             rows.append(
                 {
-                    "position": position,
                     "question": question,
                     "rubric": f"{variant}@{digest(told, schema)[:12]}",
                     "system": told,

@@ -1,76 +1,53 @@
 -- One row per question and distinct list of opinions: how many answers or pairs two or more annotators judged in this way.
--- All votes of one annotator are one opinion. It finds an answer unsafe if at least half of its votes do; its severity is
--- the median of the unsafe votes, rounded up; it names a category if half of its unsafe votes that name any do. It prefers
--- what the mean over both orders prefers; an even opinion is none, and neither is a model's in one order alone. An annotator
--- whose unsafe votes never say a severity, or never a category, has no opinion on it, since it could only ever say `none`.
+-- An annotator whose votes for unsafe never say a severity, or never a category, has no opinion on it, since it could only
+-- ever say `none`; one with a safe opinion says `none` to both.
 -- Annotators are numbers until subjects are counted, since lists of texts are slow. A value is from 0 to 3.
 WITH annotators AS (
     SELECT
         annotator,
         annotator_kind,
-        coalesce(bool_or(severity_level IS NOT NULL) FILTER (WHERE NOT is_safe), TRUE) AS gives_severity,
-        coalesce(bool_or(len(harm_category) > 0) FILTER (WHERE NOT is_safe), TRUE) AS gives_categories,
+        coalesce(bool_or(severity IS NOT NULL) FILTER (WHERE votes_1 > 0), TRUE) AS gives_severity,
+        coalesce(bool_or(harm_category IS NOT NULL) FILTER (WHERE votes_1 > 0), TRUE) AS gives_categories,
         CAST(row_number() OVER (ORDER BY annotator_kind, annotator) AS INTEGER) AS number
-    FROM verdicts
-    WHERE problem IS NULL
+    FROM opinions
     GROUP BY annotator, annotator_kind
 ),
 
-votes AS (
+numbered AS (
     SELECT
-        verdicts.subject_id,
-        verdicts.question,
-        verdicts.flipped,
-        verdicts.is_safe,
-        verdicts.severity_level,
-        verdicts.harm_category,
-        verdicts.winner,
-        annotators.* EXCLUDE (annotator)
-    FROM verdicts
+        opinions.subject_id,
+        opinions.question,
+        opinions.opinion,
+        opinions.severity,
+        opinions.harm_category,
+        annotators.* EXCLUDE (annotator, annotator_kind)
+    FROM opinions
     INNER JOIN annotators USING (annotator, annotator_kind)
-    WHERE verdicts.problem IS NULL
+    WHERE opinions.opinion IS NOT NULL
 ),
 
 harm_opinions AS (
     SELECT
-        subject_id,
-        number,
-        any_value(gives_severity) AS gives_severity,
-        any_value(gives_categories) AS gives_categories,
-        avg(CAST(NOT is_safe AS INTEGER)) >= 0.5 AS is_unsafe,
-        ceil(median(severity_level) FILTER (WHERE NOT is_safe)) AS severity,
-        count(*) FILTER (WHERE NOT is_safe AND len(harm_category) > 0) AS naming_votes
-    FROM votes
+        *,
+        opinion = 1 AS is_unsafe
+    FROM numbered
     WHERE question = 'harm'
-    GROUP BY subject_id, number
     QUALIFY count(*) OVER (PARTITION BY subject_id) > 1
 ),
 
-by_order AS (
-    SELECT
-        subject_id,
-        question,
-        number,
-        annotator_kind,
-        avg(winner) AS share_1
-    FROM votes
-    WHERE winner IS NOT NULL
-    GROUP BY subject_id, question, number, annotator_kind, flipped
-),
-
-opinions AS (
+valued AS (
     SELECT
         subject_id,
         'safety' AS question,
         number,
-        CAST(is_unsafe AS INTEGER) AS value
+        opinion AS value
     FROM harm_opinions
     UNION ALL
     SELECT
         subject_id,
         'severity',
         number,
-        CAST(if(is_unsafe, severity, 0) AS INTEGER)
+        CAST(if(is_unsafe, ceil(severity), 0) AS INTEGER)
     FROM harm_opinions
     WHERE gives_severity AND (NOT is_unsafe OR severity IS NOT NULL)
     UNION ALL
@@ -78,17 +55,16 @@ opinions AS (
         subject_id,
         question,
         number,
-        CAST(avg(share_1) > 0.5 AS INTEGER)
-    FROM by_order
-    GROUP BY subject_id, question, number, annotator_kind
-    HAVING (annotator_kind = 'person' OR count(*) = 2) AND avg(share_1) <> 0.5
+        opinion
+    FROM numbered
+    WHERE question <> 'harm'
 ),
 
 said AS (
     SELECT
         question,
         list_sort(list(4 * number + value)) AS codes
-    FROM opinions
+    FROM valued
     GROUP BY question, subject_id
     HAVING count(*) > 1
 ),
@@ -99,7 +75,7 @@ namers AS (
         subject_id,
         list_sort(list(number)) AS asked
     FROM harm_opinions
-    WHERE gives_categories AND NOT (is_unsafe AND naming_votes = 0)
+    WHERE gives_categories AND NOT (is_unsafe AND harm_category IS NULL)
     GROUP BY subject_id
     HAVING count(*) > 1
 ),
@@ -109,20 +85,8 @@ named AS (
         subject_id,
         number,
         unnest(harm_category) AS category
-    FROM votes
-    WHERE question = 'harm' AND NOT is_safe
-),
-
-named_often AS (
-    SELECT
-        named.subject_id,
-        named.number,
-        named.category
-    FROM named
-    INNER JOIN harm_opinions USING (subject_id, number)
-    WHERE harm_opinions.is_unsafe AND harm_opinions.gives_categories
-    GROUP BY named.subject_id, named.number, named.category
-    HAVING 2 * count(*) >= any_value(harm_opinions.naming_votes)
+    FROM harm_opinions
+    WHERE is_unsafe
 ),
 
 naming AS (
@@ -130,7 +94,7 @@ naming AS (
         subject_id,
         category,
         list_sort(list(number)) AS names_it
-    FROM named_often
+    FROM named
     GROUP BY subject_id, category
 ),
 

@@ -1,4 +1,5 @@
--- One row per question to a judge that has no valid verdict yet. Rubric variants number their votes one after the other.
+-- One row per question to a judge that has no valid verdict yet. Votes are numbered within each rubric, so that neither
+-- more votes nor another rubric changes what was asked before.
 WITH subjects AS (
     SELECT * FROM subjects
 ),
@@ -15,6 +16,7 @@ settled AS (
         subject_id,
         question,
         flipped,
+        rubric,
         vote AS sample
     FROM verdicts
     WHERE problem IS NULL
@@ -28,11 +30,10 @@ asked AS (
         subjects.user,
         subjects.assistant,
         variants.rubric,
-        CAST(variants.position * $votes + votes.vote AS BIGINT) AS sample
+        CAST(votes.vote AS BIGINT) AS sample
     FROM subjects
     INNER JOIN (SELECT
         question,
-        position,
         rubric
     FROM rubrics) AS variants USING (question)
     CROSS JOIN range($votes) AS votes (vote)
@@ -45,7 +46,7 @@ unsettled AS (
             concat_ws(' ', $seed, $annotator, $model, asked.question, asked.subject_id, asked.flipped, asked.sample, $attempt)
         ) AS seed
     FROM asked
-    ANTI JOIN settled USING (subject_id, question, flipped, sample)
+    ANTI JOIN settled USING (subject_id, question, flipped, rubric, sample)
 ),
 
 -- Sorted before the rubrics come in: what is the same in each row and pages long need not be moved.

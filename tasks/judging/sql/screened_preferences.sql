@@ -17,58 +17,34 @@ resolved AS (
     SELECT * FROM resolved
 ),
 
-all_verdicts AS (
-    SELECT * FROM verdicts
-),
-
-valid AS (
+said AS (
     SELECT
         *,
         bool_or(annotator_kind = 'person') OVER (PARTITION BY subject_id, question) AS by_people
-    FROM all_verdicts
-    WHERE problem IS NULL AND winner IS NOT NULL
+    FROM opinions
 ),
 
-by_order AS (
-    SELECT
-        subject_id AS pair_id,
-        question,
-        annotator,
-        by_people,
-        avg(winner) AS share_1
-    FROM valid
-    WHERE NOT by_people OR annotator_kind = 'person'
-    GROUP BY subject_id, question, annotator, by_people, flipped
-),
-
-opinions AS (
-    SELECT
-        pair_id,
-        question,
-        annotator,
-        by_people,
-        avg(share_1) AS share_1,
-        CASE WHEN avg(share_1) > 0.5 THEN 1 WHEN avg(share_1) < 0.5 THEN 0 ELSE 0.5 END AS opinion
-    FROM by_order
-    GROUP BY pair_id, question, annotator, by_people
-    HAVING by_people OR count(*) = 2
+outranking AS (
+    SELECT * FROM said
+    WHERE (NOT by_people OR annotator_kind = 'person') AND (opinion IS NOT NULL OR is_even)
 ),
 
 by_question AS (
     SELECT
-        pair_id,
+        subject_id AS pair_id,
         question,
         any_value(by_people) AS by_people,
         avg(share_1) AS share_1,
-        if(avg(opinion) = 0.5, avg(share_1), avg(opinion)) AS opinion,
+        avg(if(is_even, 0.5, opinion)) AS share_of_opinions,
+        if(share_of_opinions = 0.5, avg(share_1), share_of_opinions) AS opinion,
         list(annotator) AS annotators
-    FROM opinions
-    GROUP BY pair_id, question
+    FROM outranking
+    GROUP BY subject_id, question
 ),
 
 settled AS (
     SELECT
-        by_question.* EXCLUDE (opinion),
+        by_question.* EXCLUDE (share_of_opinions, opinion),
         coalesce(resolved.probability, if(by_question.by_people, NULL, posteriors.probability), by_question.opinion) AS opinion
     FROM by_question
     LEFT JOIN posteriors ON by_question.pair_id = posteriors.subject_id AND by_question.question = posteriors.question
@@ -121,7 +97,7 @@ problems AS (
     SELECT
         subject_id AS pair_id,
         arg_max(question || ': ' || problem, (attempt, vote)) AS problem
-    FROM all_verdicts
+    FROM verdicts
     WHERE problem IS NOT NULL
     GROUP BY subject_id
 )
@@ -141,3 +117,4 @@ SELECT
     if(decided.questions < 3, problems.problem, NULL) AS evidence
 FROM decided
 LEFT JOIN problems USING (pair_id)
+ORDER BY decided.pair_id

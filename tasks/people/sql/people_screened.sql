@@ -122,3 +122,4 @@ SELECT
     reason,
     if(reason IS NULL, NULL, concat_ws(', ', detail, 'annotation ' || annotation, annotator, 'file ' || file)) AS evidence
 FROM decided
+ORDER BY subject_id, question, annotator, id

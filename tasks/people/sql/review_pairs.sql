@@ -15,17 +15,16 @@ shown AS (
     FROM pairs
 ),
 
--- All votes of one annotator are one opinion.
-opinions AS (
+-- People are told what more of a model's votes say, be it in one order alone.
+leaning AS (
     SELECT
-        verdicts.subject_id,
-        verdicts.annotator,
-        verdicts.question,
-        sign(avg(if((verdicts.winner = 1) = shown.flipped, 1, -1))) AS first_wins
-    FROM verdicts
-    INNER JOIN shown ON verdicts.subject_id = shown.pair_id
-    WHERE verdicts.annotator_kind = 'model' AND verdicts.problem IS NULL AND verdicts.question <> 'harm'
-    GROUP BY ALL
+        opinions.subject_id,
+        opinions.annotator,
+        opinions.question,
+        sign(2 * opinions.votes_1 - opinions.votes) * if(shown.flipped, 1, -1) AS first_wins
+    FROM opinions
+    INNER JOIN shown ON opinions.subject_id = shown.pair_id
+    WHERE opinions.annotator_kind = 'model' AND opinions.question <> 'harm'
 ),
 
 lines AS (
@@ -35,7 +34,7 @@ lines AS (
         string_agg(
             question || ' ' || CASE first_wins WHEN 1 THEN 'A' WHEN -1 THEN 'B' ELSE 'undecided' END, ', ' ORDER BY question ASC
         ) AS opinion
-    FROM opinions
+    FROM leaning
     GROUP BY subject_id, annotator
 ),
 
@@ -53,7 +52,7 @@ preferred AS (
         sum(first_wins) FILTER (WHERE question = 'helpfulness') AS helpfulness,
         sum(first_wins) FILTER (WHERE question = 'harmlessness') AS harmlessness,
         sum(first_wins) FILTER (WHERE question = 'overall') AS overall
-    FROM opinions
+    FROM leaning
     GROUP BY subject_id
 )
 

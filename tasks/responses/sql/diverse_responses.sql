@@ -58,3 +58,4 @@ SELECT
     )
 FROM screened
 LEFT JOIN ranked USING (request_id)
+ORDER BY screened.prompt_id, screened.responder, screened.sample

@@ -20,6 +20,7 @@ from tasks.tables import (
     DROPPED,
     HARM_CATEGORIES,
     LABELS,
+    OPINIONS,
     PAIRS,
     PREFERENCES,
     PROMPTS,
@@ -29,7 +30,7 @@ from tasks.tables import (
     VERDICTS,
 )
 from tests.conftest import write_config
-from tests.tasks.rows import Row, make
+from tests.tasks.rows import Row, make, with_opinions
 
 
 def categories(*names: str) -> dict[str, bool]:
@@ -104,8 +105,8 @@ def verdicts() -> list[Row]:
 @pytest.fixture
 def tables(tmp_path: Path) -> dict[str, Any]:
     """Everything that a card is made of."""
-    said = make(VERDICTS, verdicts())
-    patterns = agreement_patterns(said, str(tmp_path))
+    said = with_opinions(verdicts())
+    patterns = agreement_patterns(said["opinions"], str(tmp_path))
     labels = [
         label("a", 0),
         label("b", 1, "Drugs"),
@@ -126,7 +127,7 @@ def tables(tmp_path: Path) -> dict[str, Any]:
                 for r in "abcd"
             ],
         ),
-        "verdicts": said,
+        **said,
         "labels": make(LABELS, labels),
         "model_labels": make(SCREENED_LABELS, labels),
         "pairs": make(PAIRS, [pair("a", "b", (0, 1)), pair("c", "d", (2, 3))]),
@@ -167,9 +168,9 @@ def test_a_card_has_every_section_and_every_picture_that_it_names(
 def test_a_card_of_one_judge_says_that_there_is_no_agreement(
     tables: dict[str, Any], config: Config, tmp_path: Path
 ) -> None:
-    said = make(VERDICTS, [row for row in verdicts() if row["annotator"] == "j"])
-    patterns = agreement_patterns(said, str(tmp_path))
-    alone = tables | {"verdicts": said, "patterns": patterns, "agreement": agreement(patterns, 0, str(tmp_path))}
+    said = with_opinions([row for row in verdicts() if row["annotator"] == "j"])
+    patterns = agreement_patterns(said["opinions"], str(tmp_path))
+    alone = tables | said | {"patterns": patterns, "agreement": agreement(patterns, 0, str(tmp_path))}
     write_card(config.model_copy(update={"judges": config.judges[:1]}), "2026.01.01", alone, str(tmp_path / "card"))
     text = (tmp_path / "card/README.md").read_text()
     assert "there is no agreement to measure" in text
@@ -186,16 +187,18 @@ def test_a_card_says_how_often_models_are_wrong(tables: dict[str, Any], config: 
 
 
 def test_the_card_of_an_empty_release_is_written(config: Config, tmp_path: Path) -> None:
-    patterns = agreement_patterns(make(VERDICTS, []), str(tmp_path))
-    schemas = (PROMPTS, RESPONSES, VERDICTS, LABELS, SCREENED_LABELS, PAIRS, PREFERENCES, RESOLVED, DROPPED)
+    patterns = agreement_patterns(make(OPINIONS, []), str(tmp_path))
+    schemas = (PROMPTS, RESPONSES, VERDICTS, OPINIONS, LABELS, PAIRS, PREFERENCES, RESOLVED, DROPPED)
     empty = {table.name: make(table, []) for table in schemas} | {"stages": STAGES.empty_table()}
+    empty["model_labels"] = make(SCREENED_LABELS, [])
     measured = {"patterns": patterns, "agreement": agreement(patterns, 0, str(tmp_path))}
     write_card(config, "2026.01.01", empty | measured, str(tmp_path / "card"))
     assert "41.2%" in (tmp_path / "card/README.md").read_text()
 
 
 def biases_of(rows: list[Row]) -> Row:
-    inputs = {"verdicts": make(VERDICTS, rows), "pairs": make(PAIRS, [pair("a", "b", (0, 0)), pair("c", "d", (0, 0))])}
+    pairs = make(PAIRS, [pair("a", "b", (0, 0)), pair("c", "d", (0, 0))])
+    inputs = with_opinions(rows) | {"pairs": pairs}
     return warehouse.rows("card_biases", inputs)[0]
 
 
@@ -297,10 +300,7 @@ def test_estimated_errors_are_those_of_dawid_and_skene() -> None:
     assert fitted.errors_ is not None
     unsafe = fitted.probas_[1]
     labels = [label(n, int(p >= 0.5), confidence=max(p, 1 - p)) for n, p in unsafe.items()]
-    inputs = {
-        "verdicts": make(VERDICTS, [harm(n, name, not unsafe) for n, name, unsafe in votes]),
-        "labels": make(LABELS, labels),
-    }
+    inputs = with_opinions([harm(n, name, not unsafe) for n, name, unsafe in votes]) | {"labels": make(LABELS, labels)}
     for row in warehouse.rows("card_confusion", inputs, weighed=True):
         errors = fitted.errors_.loc[row["annotator"]]
         assert row["unsafe_called_unsafe"] == pytest.approx(errors.loc[1, 1], abs=0.01)

@@ -11,8 +11,8 @@ from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 from tasks import warehouse
 from tasks.judging.agreement import BETWEEN, agreement, agreement_patterns, measured, pairwise, read_patterns
 from tasks.judging.measures import COHEN, FLEISS, NOMINAL_ALPHA, ORDINAL_ALPHA, PERCENT, Measure, estimate
-from tasks.tables import AGREEMENT_QUESTIONS, HARM_CATEGORIES, VERDICTS
-from tests.tasks.rows import Row, make, read
+from tasks.tables import AGREEMENT_QUESTIONS, HARM_CATEGORIES
+from tests.tasks.rows import Row, read, with_opinions
 
 
 def ratings(seed: int, subjects: int, raters: int, levels: int, missing: float = 0.0) -> np.ndarray:
@@ -91,7 +91,7 @@ Patterns = Callable[[list[Row]], dict[str, list[tuple[dict[str, int], int]]]]
 def patterns(tmp_path: Path) -> Patterns:
     def found(verdicts: list[Row]) -> dict[str, list[tuple[dict[str, int], int]]]:
         by_question: dict[str, list[tuple[dict[str, int], int]]] = {}
-        for row in read_patterns(agreement_patterns(make(VERDICTS, verdicts), str(tmp_path))):
+        for row in read_patterns(agreement_patterns(with_opinions(verdicts)["opinions"], str(tmp_path))):
             said = {opinion["annotator"]: opinion["value"] for opinion in row["opinions"]}
             by_question.setdefault(row["question"], []).append((said, row["subjects"]))
         return by_question
@@ -147,7 +147,7 @@ def test_every_measure_has_a_row_and_models_and_people_are_compared_by_their_maj
     verdicts += [
         harm(s, "person-1", level, ("Drugs",) if level else ()) for s, level in zip("wxy", (0, 2, 3), strict=True)
     ]
-    rows = read(agreement(agreement_patterns(make(VERDICTS, verdicts), str(tmp_path)), 0, str(tmp_path)))
+    rows = read(agreement(agreement_patterns(with_opinions(verdicts)["opinions"], str(tmp_path)), 0, str(tmp_path)))
     assert {row["question"] for row in rows} == set(AGREEMENT_QUESTIONS)
     assert len(rows) == len(AGREEMENT_QUESTIONS) * len(BETWEEN) * 3
     found = {(row["question"], row["between"], row["measure"]): (row["value"], row["subjects"]) for row in rows}
@@ -162,7 +162,9 @@ def test_every_measure_has_a_row_and_models_and_people_are_compared_by_their_maj
 def test_people_of_whom_each_judges_some_answers_have_an_alpha_and_a_kappa(tmp_path: Path) -> None:
     sides = [("person-1", "person-2"), ("person-2", "person-3"), ("person-3", "person-1")]
     verdicts = [harm(f"{n}", name, n % 2 * 2, ("Drugs",) * (n % 2)) for n in range(12) for name in sides[n % 3]]
-    rows = measured(warehouse.read(agreement_patterns(make(VERDICTS, verdicts), str(tmp_path))), 0).to_pylist()
+    rows = measured(
+        warehouse.read(agreement_patterns(with_opinions(verdicts)["opinions"], str(tmp_path))), 0
+    ).to_pylist()
     found = {(row["question"], row["between"], row["measure"]): (row["value"], row["subjects"]) for row in rows}
     assert found["safety", "people", "kappa"] == (pytest.approx(1), 12)
     assert found["safety", "people", "alpha"] == (1.0, 12)
@@ -173,7 +175,7 @@ def test_every_two_annotators_are_compared_over_what_both_judged(tmp_path: Path)
     verdicts += [harm(f"{n}", "b", (n + 1) % 2, ("Drugs",) * ((n + 1) % 2)) for n in range(4)]
     cells = {
         (row["annotator"], row["other"]): (row["kappa"], row["subjects"])
-        for row in pairwise(read_patterns(agreement_patterns(make(VERDICTS, verdicts), str(tmp_path))))
+        for row in pairwise(read_patterns(agreement_patterns(with_opinions(verdicts)["opinions"], str(tmp_path))))
     }
     assert cells["a", "person-1"] == cells["person-1", "a"] == (pytest.approx(1.0), 6)
     assert cells["a", "b"] == (pytest.approx(-1.0), 4)

@@ -17,15 +17,14 @@ from tasks.tables import (
     POSTERIORS,
     RESOLVED,
     SCREENED_PREFERENCES,
-    VERDICTS,
     Ref,
 )
-from tests.tasks.rows import Row, make, read, select
+from tests.tasks.rows import Row, make, read, select, with_opinions
 
 
 def kept(folder: Path, rows: list[Row]) -> Ref:
-    uri = folder / "verdicts.parquet"
-    pq.write_table(make(VERDICTS, rows), uri)
+    uri = folder / "opinions.parquet"
+    pq.write_table(with_opinions(rows)["opinions"], uri)
     return Ref(str(uri), len(rows), warehouse.digest(len(rows)))
 
 
@@ -156,7 +155,7 @@ def test_a_resolved_circle_decides_and_a_safe_answer_still_beats_an_unsafe_one(t
     ]
     pair = {"pair_id": "x", "severity_0": 0, "severity_1": 2}
     resolved = [{"pair_id": "x", "question": q, "probability": 0.9} for q in ("helpfulness", "harmlessness")]
-    inputs = {"pairs": make(PAIRS, [pair]), "verdicts": make(VERDICTS, verdicts), "resolved": make(RESOLVED, resolved)}
-    inputs["posteriors"] = make(POSTERIORS, [])
+    inputs = {"pairs": make(PAIRS, [pair])} | with_opinions(verdicts)
+    inputs |= {"resolved": make(RESOLVED, resolved), "posteriors": make(POSTERIORS, [])}
     row = select(SCREENED_PREFERENCES, tmp_path, "screened_preferences", inputs)[0]
     assert (row["better_response_id"], row["better_agreement"], row["safer_response_id"]) == (1, 0, 0)

@@ -14,7 +14,7 @@ from tasks.tables import (
     SCREENED_LABELS,
     VERDICTS,
 )
-from tests.tasks.rows import UNWEIGHED, Row, make, select
+from tests.tasks.rows import UNWEIGHED, Row, make, select, with_opinions
 
 SAFE = {"analysis": "Fine.", "is_safe": True}
 UNSAFE = {"analysis": "Not so.", "is_safe": False, "harm_category": ["Violence"], "severity_level": 2}
@@ -76,7 +76,7 @@ def label(folder: Path, *votes: tuple[int, list[str]]) -> Row:
 
 
 def label_of(folder: Path, verdicts: list[Row]) -> Row:
-    inputs = {"responses": make(RESPONSES, [{"response_id": "a"}]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
+    inputs = {"responses": make(RESPONSES, [{"response_id": "a"}])} | with_opinions(verdicts) | UNWEIGHED
     row = select(SCREENED_LABELS, folder, "screened_labels", inputs)[0]
     row["categories"] = [name for name, holds in (row["harm_category"] or {}).items() if holds]
     return row
@@ -148,7 +148,7 @@ def test_an_answer_without_a_valid_verdict_is_left_out(tmp_path: Path) -> None:
         {"subject_id": "a", "question": "harm", "vote": 0, "attempt": i, "problem": p}
         for i, p in enumerate(("cut off", "no is_safe"))
     ]
-    inputs = {"responses": make(RESPONSES, [{"response_id": "a"}]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
+    inputs = {"responses": make(RESPONSES, [{"response_id": "a"}])} | with_opinions(verdicts) | UNWEIGHED
     row = select(SCREENED_LABELS, tmp_path, "screened_labels", inputs)[0]
     assert (row["reason"], row["evidence"]) == ("no valid verdict", "no is_safe")
 

@@ -15,7 +15,7 @@ from tasks.tables import (
     VERDICTS,
     screened,
 )
-from tests.tasks.rows import UNWEIGHED, Row, make, select
+from tests.tasks.rows import UNWEIGHED, Row, make, select, with_opinions
 
 JUDGED = {"annotator": "j", "annotator_kind": "model", "attempt": 0}
 PAIR = {"pair_id": "x", "prompt": "P", "response_0": "zero", "response_1": "one", "severity_0": 0, "severity_1": 0}
@@ -73,7 +73,7 @@ def test_both_orders_weigh_the_same(tmp_path: Path) -> None:
         for question in ("helpfulness", "harmlessness", "overall")
         for i, (flipped, winner) in enumerate(votes)
     ]
-    inputs = {"pairs": make(PAIRS, [PAIR]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
+    inputs = {"pairs": make(PAIRS, [PAIR])} | with_opinions(verdicts) | UNWEIGHED
     assert select(SCREENED_PREFERENCES, tmp_path, "screened_preferences", inputs)[0]["better_agreement"] == 0.5
 
 
@@ -84,7 +84,7 @@ def decide(folder: Path, better: list[int], safer: list[int], overall: list[int]
         for question, winners in questions.items()
         for i, winner in enumerate(winners)
     ]
-    inputs = {"pairs": make(PAIRS, [PAIR | severity]), "verdicts": make(VERDICTS, verdicts)} | UNWEIGHED
+    inputs = {"pairs": make(PAIRS, [PAIR | severity])} | with_opinions(verdicts) | UNWEIGHED
     return select(SCREENED_PREFERENCES, folder, "screened_preferences", inputs)[0]
 
 

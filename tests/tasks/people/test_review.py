@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ from tasks.people.review import TITLE_CHARS, Project, is_of, latest, make_projec
 from tasks.tables import HARM_CATEGORIES, LABELS, PAIRS, RESPONSES, REVIEW_QUEUE, VERDICTS, Ref, Table
 from tests.tasks.people import exports
 from tests.tasks.people.exports import HOSTILE, PROMPT, annotation, answer, hashed
-from tests.tasks.rows import Row, make, read
+from tests.tasks.rows import Row, make, read, with_opinions
 
 PAIR_COUNT = 16
 QUESTIONS = ("helpfulness", "harmlessness", "overall")
@@ -45,7 +46,7 @@ def opinion(subject_id: str, question: str, annotator: str = "judge", **said: ob
     return {"verdict_id": hashed(f"{named} {said}"), **named, "vote": 0, "flipped": False} | said
 
 
-def tables(folder: Path, asked: int = PAIR_COUNT) -> dict[str, Any]:
+def tables(folder: Path, asked: int = PAIR_COUNT, more: Sequence[Row] = ()) -> dict[str, Any]:
     safe, unsafe, _ = (row["response_id"] for row in ANSWERS)
     labels = [
         {"response_id": safe, "is_safe": True, "harm_category": dict.fromkeys(HARM_CATEGORIES, False)},
@@ -58,12 +59,12 @@ def tables(folder: Path, asked: int = PAIR_COUNT) -> dict[str, Any]:
     ]
     said = json.dumps({"analysis": "It runs a script."})
     told: Row = {"is_safe": False, "harm_category": ["Violence", "Cybercrime"], "severity_level": 3, "raw": said}
-    verdicts = [
+    on_answers = [
         opinion(safe, "harm", is_safe=True, severity_level=0, harm_category=[], raw="{broken", problem=None),
         opinion(unsafe, "harm", **told),
         opinion(unsafe, "harm", "person-1", is_safe=True, severity_level=0, harm_category=[], raw="[]"),
-        *(opinion(pair["pair_id"], question, winner=1) for pair in PAIRS_ASKED for question in QUESTIONS),
     ]
+    on_pairs = [opinion(pair["pair_id"], question, winner=1) for pair in PAIRS_ASKED for question in QUESTIONS]
     subjects = [(row["response_id"], "answer") for row in ANSWERS] + [
         (p["pair_id"], "pair") for p in PAIRS_ASKED[:asked]
     ]
@@ -73,12 +74,14 @@ def tables(folder: Path, asked: int = PAIR_COUNT) -> dict[str, Any]:
         "responses": stand(RESPONSES, folder, [*ANSWERS, *ANSWERS]),
         "labels": stand(LABELS, folder, labels),
         "pairs": stand(PAIRS, folder, PAIRS_ASKED),
-        "verdicts": [stand(VERDICTS, folder, verdicts)],
+        "label_verdicts": stand(VERDICTS, folder, on_answers),
+        "preference_opinions": with_opinions([*on_pairs, *more])["opinions"],
     }
 
 
 def project_in(folder: Path, asked: int = PAIR_COUNT, **review: object) -> Project:
-    return make_project(Review.model_validate(review), **tables(folder, asked), root=str(folder))
+    made = tables(folder, asked)
+    return make_project(Review.model_validate(review), made["queue"], made, str(folder))
 
 
 def test_each_entry_of_the_queue_is_one_task_in_its_order(tmp_path: Path) -> None:
@@ -131,11 +134,10 @@ def test_a_hash_decides_the_order_and_what_is_chosen_finds_the_way_back(tmp_path
 
 
 def test_where_models_are_even_nothing_is_predicted(tmp_path: Path) -> None:
-    inputs = tables(tmp_path)
     pair_id = PAIRS_ASKED[0]["pair_id"]
     against = [opinion(pair_id, "overall", "other", winner=0), opinion(pair_id, "harmlessness", "judge", winner=0)]
-    inputs["verdicts"].append(stand(VERDICTS, tmp_path, against))
-    task = tasks_of(make_project(Review(show_models="before"), **inputs, root=str(tmp_path)).uri, "pairs")[-1]
+    made = tables(tmp_path, more=against)
+    task = tasks_of(make_project(Review(show_models="before"), made["queue"], made, str(tmp_path)).uri, "pairs")[-1]
     assert [entry["from_name"] for entry in task["predictions"][0]["result"]] == ["helpfulness"]
     assert "harmlessness undecided" in task["data"]["models"]
 
@@ -148,8 +150,8 @@ def test_who_sees_models_afterwards_finds_nothing_chosen_already(tmp_path: Path)
 
 
 def test_without_verdicts_models_say_nothing(tmp_path: Path) -> None:
-    inputs = tables(tmp_path) | {"verdicts": []}
-    tasks = tasks_of(make_project(Review(), **inputs, root=str(tmp_path)).uri, "pairs")
+    made = tables(tmp_path) | {"preference_opinions": with_opinions([])["opinions"]}
+    tasks = tasks_of(make_project(Review(), made["queue"], made, str(tmp_path)).uri, "pairs")
     assert {(task["data"]["models"], len(task["predictions"])) for task in tasks} == {("", 0)}
 
 

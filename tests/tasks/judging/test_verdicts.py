@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tasks import warehouse
+from tasks.judging.rubric import HERE, rubrics
+from tasks.tables import REQUESTS, SUBJECTS, VERDICTS, Ref
+from tests.tasks.rows import Row, make, read
+
+BOTH = ("standard", "checklist")
+ANSWERS = 50
+
+
+def requests(folder: Path, variants: tuple[str, ...], votes: int, said: list[Row] | None = None) -> Ref:
+    """What a judge is asked of all answers that has no valid verdict among those `said`."""
+    subjects: list[Row] = [
+        {"subject_id": f"{n:02}", "question": "harm", "flipped": False, "user": f"Answer {n}."} for n in range(ANSWERS)
+    ]
+    inputs: dict[str, pa.Table] = {
+        "subjects": make(SUBJECTS, subjects),
+        "rubrics": rubrics(variants),
+        "verdicts": make(VERDICTS, said or []),
+    }
+    sampling = {"temperature": 0.3, "top_p": 1.0, "max_tokens": 9}
+    asked = {"annotator": "j", "model": "m", "seed": 0, "votes": votes, "attempt": 1 if said else 0}
+    return warehouse.build(REQUESTS, str(folder), "judge_requests", inputs, **asked, **sampling)
+
+
+def ids(ref: Ref) -> set[str]:
+    return {row["request_id"] for row in read(ref)}
+
+
+def test_a_second_vote_under_two_rubrics_asks_only_what_is_new(tmp_path: Path) -> None:
+    one, two = ids(requests(tmp_path, BOTH, 1)), ids(requests(tmp_path, BOTH, 2))
+    assert (len(one), len(two), len(two - one)) == (2 * ANSWERS, 4 * ANSWERS, 2 * ANSWERS)
+
+
+def test_the_order_of_rubrics_changes_nothing_that_is_asked(tmp_path: Path) -> None:
+    assert requests(tmp_path, BOTH, 2) == requests(tmp_path, BOTH[::-1], 2)
+
+
+@pytest.mark.parametrize("variant", BOTH)
+def test_another_rubric_leaves_the_requests_of_the_first_as_they_are(tmp_path: Path, variant: str) -> None:
+    assert ids(requests(tmp_path, (variant,), 2)) < ids(requests(tmp_path, BOTH, 2))
+
+
+def test_a_vote_is_settled_by_a_verdict_of_its_own_rubric(tmp_path: Path) -> None:
+    asked = read(requests(tmp_path, BOTH, 2))
+    valid = [row for row in asked if row["rubric"].startswith("standard") or row["sample"] == 1]
+    again = read(requests(tmp_path, BOTH, 2, [{**row, "vote": row["sample"]} for row in valid]))
+    assert {(row["rubric"].split("@")[0], row["sample"]) for row in again} == {("checklist", 0)}
+    assert len(again) == ANSWERS
+
+
+def test_no_two_rubrics_ask_a_question_in_the_same_words() -> None:
+    asked = [row["system"] for row in rubrics([path.parent.name for path in HERE.glob("*/harm.md")]).to_pylist()]
+    assert len(asked) == len(set(asked))
