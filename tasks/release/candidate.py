@@ -160,5 +160,5 @@ def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     code = [of_function(write_candidate), of_code("expectations.gate", "judge")]
     settings = config.model_dump(mode="json", include={"name", "seed", "consensus", "review", "gate"})
     asked: list[Responder | Judge] = [*config.responders, *config.judges]
-    models = [(model.name, model.engine.identity()) for model in asked]
+    models = [(model.name, model.engine.identity(), model.engine.weights()) for model in asked]
     return warehouse.digest(code, settings, models, warehouse.identities(tables))

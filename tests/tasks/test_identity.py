@@ -313,11 +313,14 @@ def test_the_fingerprint_of_a_release_sees_all_that_its_files_are_made_of(built:
         assert edited(tree / file, change, fingerprint) != before, file
         if file.endswith(".sql"):
             assert edited(tree / file, commented(text, ".sql"), fingerprint) == before, file
-    for file, name in sorted(built.called):
+    called = {
+        (file, name) for file, name in built.called if not file.startswith("tasks/engines/")
+    }  # their values count
+    for file, name in sorted(called):
         if "<" not in name.split(".")[0]:
             text = (tree / file).read_text()
             assert edited(tree / file, function_edited(text, name), fingerprint) != before, (file, name)
-    for file in {file for file, _ in built.called}:
+    for file in {file for file, _ in called}:
         assert edited(tree / file, commented((tree / file).read_text(), ".py"), fingerprint) == before, file
     for path in sorted((tree / "expectations").glob("*.py")):
         text = path.read_text()
