@@ -34,11 +34,11 @@ def label_responses(config: Config, responses: Ref, people: Sequence[Ref], folde
         BudgetSpent: the run has asked for as much as its budget allows.
     """
     said: list[Ref] = []
-    cost = Cost()
+    costs: dict[str, Cost] = {}
     for judge in config.judges:
         found, spent = judge_by(config, judge, "labels", shown(judge, responses, folder), folder, run)
         said += found
-        cost += spent
+        costs |= spent
     looked_at, verdicts = decide(config, responses, [*said, *people], folder)
     models = decide(config, responses, said, folder)[0] if any(ref.rows for ref in people) else looked_at
     labels = warehouse.build(LABELS, folder, "labels", {"screened": looked_at})
@@ -46,7 +46,7 @@ def label_responses(config: Config, responses: Ref, people: Sequence[Ref], folde
         DROPPED, folder, "dropped", {"screened": looked_at}, table_name="labels", stage="responses_to_labels"
     )
     tables = {"label_verdicts": verdicts, "labels": labels, "screened_labels": looked_at, "model_labels": models}
-    return Stage("responses_to_labels", "distinct answer", looked_at.rows, labels.rows, dropped, tables, cost)
+    return Stage("responses_to_labels", "distinct answer", looked_at.rows, labels.rows, dropped, tables, costs)
 
 
 def decide(config: Config, responses: Ref, said: Sequence[Ref], folder: str) -> tuple[Ref, Ref]:

@@ -17,7 +17,7 @@ from infra import storage
 from tasks import warehouse
 from tasks.config import Config
 from tasks.judging.agreement import agreement, agreement_patterns
-from tasks.tables import INTEGER, REAL, TEXT, Ref, Stage, columns
+from tasks.tables import INTEGER, REAL, TEXT, Ref, Stage, columns, tables_by_name
 
 SPLITS = ("train", "test")
 BY_RESPONDER = ("qa", "dual", "single")
@@ -106,11 +106,13 @@ def annotations(tables: Tables) -> dict[str, str]:
 
 def tables_of(stages: Sequence[Stage]) -> Tables:
     """All tables by name; `verdicts` and `dropped` are gathered from every stage, `stages` has a row for each."""
-    tables: Tables = {name: ref for stage in stages for name, ref in stage.tables.items()}
-    tables["verdicts"] = [ref for stage in stages for name, ref in stage.tables.items() if name in VERDICTS]
-    tables["dropped"] = [stage.dropped for stage in stages]
-    tables["stages"] = stage_rows(stages)
-    return tables
+    named = tables_by_name(stages)
+    return {
+        **named,
+        "verdicts": [ref for name, ref in named.items() if name in VERDICTS],
+        "dropped": [stage.dropped for stage in stages],
+        "stages": stage_rows(stages),
+    }
 
 
 def datasets(config: Config) -> Iterator[tuple[str, str, dict[str, object]]]:

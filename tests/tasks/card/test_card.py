@@ -20,12 +20,12 @@ from tasks.tables import (
     DROPPED,
     HARM_CATEGORIES,
     LABELS,
-    MODEL_LABELS,
     PAIRS,
     PREFERENCES,
     PROMPTS,
     RESOLVED,
     RESPONSES,
+    SCREENED_LABELS,
     VERDICTS,
 )
 from tests.conftest import write_config
@@ -128,7 +128,7 @@ def tables(tmp_path: Path) -> dict[str, Any]:
         ),
         "verdicts": said,
         "labels": make(LABELS, labels),
-        "model_labels": make(MODEL_LABELS, labels),
+        "model_labels": make(SCREENED_LABELS, labels),
         "pairs": make(PAIRS, [pair("a", "b", (0, 1)), pair("c", "d", (2, 3))]),
         "preferences": make(PREFERENCES, [preference("ab", 1, 0, 0), preference("cd", 0, 0, 0)]),
         "resolved": make(RESOLVED, []),
@@ -187,8 +187,9 @@ def test_a_card_says_how_often_models_are_wrong(tables: dict[str, Any], config: 
 
 def test_the_card_of_an_empty_release_is_written(config: Config, tmp_path: Path) -> None:
     patterns = agreement_patterns(make(VERDICTS, []), str(tmp_path))
-    schemas = (PROMPTS, RESPONSES, VERDICTS, LABELS, MODEL_LABELS, PAIRS, PREFERENCES, RESOLVED, DROPPED)
+    schemas = (PROMPTS, RESPONSES, VERDICTS, LABELS, PAIRS, PREFERENCES, RESOLVED, DROPPED)
     empty = {table.name: make(table, []) for table in schemas} | {"stages": STAGES.empty_table()}
+    empty["model_labels"] = make(SCREENED_LABELS, [])
     measured = {"patterns": patterns, "agreement": agreement(patterns, 0, str(tmp_path))}
     write_card(config, "2026.01.01", empty | measured, str(tmp_path / "card"))
     assert "41.2%" in (tmp_path / "card/README.md").read_text()

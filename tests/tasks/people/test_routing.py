@@ -3,7 +3,7 @@ from pathlib import Path
 
 from tasks.config import Config, Review, load
 from tasks.people.routing import label_error, queue
-from tasks.tables import LABELS, MODEL_LABELS, SCREENED_LABELS, SCREENED_PREFERENCES
+from tasks.tables import LABELS, SCREENED_LABELS, SCREENED_PREFERENCES
 from tests.conftest import write_config
 from tests.tasks.rows import Row, make, read
 
@@ -17,7 +17,7 @@ def config(folder: Path) -> Config:
 def asked(folder: Path, review: Review, labels: list[Row], preferences: list[Row] | None = None) -> list[Row]:
     tables = {
         "screened_labels": make(SCREENED_LABELS, labels),
-        "model_labels": make(MODEL_LABELS, labels),
+        "model_labels": make(SCREENED_LABELS, labels),
         "screened_preferences": make(SCREENED_PREFERENCES, preferences or []),
     }
     return read(queue(config(folder), review, tables, str(folder)))
@@ -86,7 +86,7 @@ def test_the_estimate_of_wrong_labels_covers_the_truth(tmp_path: Path) -> None:
     models = [SURE | {"response_id": f"{n:05}"} for n in range(4000)]
     people = [row | {"is_safe": row["response_id"] not in wrong, "by_people": True} for row in models]
     review = Review(answers=2000, audit_share=0.5)
-    tables = {"labels": make(LABELS, people), "model_labels": make(MODEL_LABELS, models)}
+    tables = {"labels": make(LABELS, people), "model_labels": make(SCREENED_LABELS, models)}
     found = label_error(config(tmp_path), review, tables)
     assert found
     assert found.drawn == found.audited == 1000
@@ -106,7 +106,7 @@ def test_an_audit_that_is_under_way_is_counted_as_far_as_it_has_come(tmp_path: P
         for row in models
         if row["response_id"] in done
     ]
-    tables = {"labels": make(LABELS, people), "model_labels": make(MODEL_LABELS, models)}
+    tables = {"labels": make(LABELS, people), "model_labels": make(SCREENED_LABELS, models)}
     now = label_error(config(tmp_path), Review(answers=500), tables)
     grown = label_error(config(tmp_path), Review(answers=2000), tables)
     assert now
@@ -117,5 +117,5 @@ def test_an_audit_that_is_under_way_is_counted_as_far_as_it_has_come(tmp_path: P
 
 def test_without_people_there_is_no_estimate(tmp_path: Path) -> None:
     labels = [SURE | {"response_id": "a"}]
-    tables = {"labels": make(LABELS, labels), "model_labels": make(MODEL_LABELS, labels)}
+    tables = {"labels": make(LABELS, labels), "model_labels": make(SCREENED_LABELS, labels)}
     assert label_error(config(tmp_path), Review(answers=10), tables) is None
