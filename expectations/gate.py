@@ -74,6 +74,7 @@ SUITES: dict[str, tuple[str, ModuleType]] = {
 }
 """Suites by name, with the table that each one calls its batch."""
 
+RECOUNT_COLUMNS = columns(stage=TEXT, rows_in=INTEGER, rows_kept=INTEGER)
 FILE_COLUMNS = columns(path=TEXT, sha256=TEXT, bytes=INTEGER, rows=INTEGER)
 THRESHOLD_COLUMNS = columns(question=TEXT, between=TEXT, measure=TEXT, at_least=REAL, severity=TEXT)
 
@@ -129,16 +130,28 @@ def write_failing_rows(database: str, broken: Sequence[tuple[str, ExpectationVal
 def open_candidate(
     database: str, folder: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]
 ) -> None:
-    """Make the gate's database: a view for each table of the candidate, the files it should and does have, thresholds."""
+    """Make the gate's database: a view for each table of the candidate, its stages recounted, its files, thresholds."""
     with warehouse.connect({}, database) as connection:
         for name, path in FILES.items():
             located = name in ("prompts", "qa", "dual", "single")
             connection.read_parquet(storage.join(folder, path), filename=located).create_view(name)
         listed = pa.Table.from_pylist([dict(file) for file in files], schema=FILE_COLUMNS)
         connection.from_arrow(listed).create("files")
+        recounted = pa.Table.from_pylist(list(recounts(connection)), schema=RECOUNT_COLUMNS)
+        connection.from_arrow(recounted).create("recounted")
         asked = pa.Table.from_pylist([threshold.model_dump() for threshold in thresholds], schema=THRESHOLD_COLUMNS)
         connection.from_arrow(asked).create("thresholds")
         connection.execute(f"CREATE TABLE found AS {(rules.SQL / 'found.sql').read_text()}", {"uri": folder})
+
+
+def recounts(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
+    """What came into each stage and was kept, by the tables: `expectations/sql/recounts/<stage>.sql` counts them.
+
+    `rows_in` is None where no table holds what came in; a stage whose rows stand in several tables is counted in each.
+    """
+    for path in sorted((rules.SQL / "recounts").glob("*.sql")):
+        for row in connection.sql(path.read_text(encoding="utf-8")).to_arrow_table().to_pylist():
+            yield {"stage": path.stem, **row}
 
 
 def add_data_docs(context: AbstractDataContext, folder: str) -> None:

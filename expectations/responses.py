@@ -1,11 +1,12 @@
 """Suite of `responses`: every kept answer names its request, its model and its sampling."""
 
 from expectations.rules import among, between, not_empty, not_null, unique
+from tasks.tables import RESPONSES
 
 EXPECTATIONS = [
     not_empty(),
     *not_null("request_id", "response_id", "prompt_id", "response", "responder", "temperature", "seed"),
-    unique("request_id"),
+    unique(*RESPONSES.key),
     unique("responder", "response_id"),
     among("finish_reason", ["stop", "length"]),
     between("sample", 0),

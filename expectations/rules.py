@@ -15,16 +15,15 @@ Severity = Literal["critical", "warning"]
 Expectations = list[gxe.Expectation]
 
 
-def no_rows(rule: str, severity: Severity = "critical") -> gxe.Expectation:
-    """Nothing may come from `expectations/sql/<rule>.sql`, whose first line says what the rule is."""
-    query = (SQL / f"{rule}.sql").read_text(encoding="utf-8")
-    first, _, body = query.partition("\n")
+def no_rows(sql: str, severity: Severity = "critical", rule: str | None = None) -> gxe.Expectation:
+    """Nothing may come from `expectations/sql/<sql>.sql`, whose first line says what the rule is, named like it or `rule`."""
+    first, _, body = (SQL / f"{sql}.sql").read_text(encoding="utf-8").partition("\n")
     return gxe.UnexpectedRowsExpectation(
         # Great Expectations prints a warning about a query that does not name its batch. Ours name their tables.
-        unexpected_rows_query=f"/* {{batch}} */\n{body}",
+        unexpected_rows_query=f"/* {{batch}} */\n{body.replace('$severity', repr(severity))}",
         description=first.removeprefix("-- "),
         severity=severity,
-        meta={"rule": rule},
+        meta={"rule": rule or sql},
     )
 
 

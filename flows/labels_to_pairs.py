@@ -1,18 +1,17 @@
 """Prefect task: labelled answers become table `pairs`."""
 
-from time import monotonic
-
 from prefect import task
 
 from flows.running.caching import IN_THIS_RUN
-from flows.running.reports import report
+from flows.running.reports import shown, timed
 from tasks.config import Config
 from tasks.judging.pairs import pair_responses
 from tasks.tables import Ref, Stage
 
 
 @task(persist_result=True, cache_policy=IN_THIS_RUN)
+@shown
+@timed
 def labels_to_pairs(config: Config, responses: Ref, labels: Ref, folder: str) -> Stage:
     """Join two answers of one responder to one prompt."""
-    started = monotonic()
-    return report(pair_responses(config, responses, labels, folder), started)
+    return pair_responses(config, responses, labels, folder)

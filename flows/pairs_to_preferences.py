@@ -1,12 +1,11 @@
 """Prefect task: judges compare table `pairs`; tables `verdicts` and `preferences` come out."""
 
 from collections.abc import Sequence
-from time import monotonic
 
 from prefect import task
 
 from flows.running.caching import IN_THIS_RUN
-from flows.running.reports import report
+from flows.running.reports import shown, timed
 from tasks.config import Config
 from tasks.judging.preferences import prefer
 from tasks.tables import Ref, Stage
@@ -14,7 +13,8 @@ from tasks.work.job import RunJob
 
 
 @task(persist_result=True, cache_policy=IN_THIS_RUN - "run")
+@shown
+@timed
 def pairs_to_preferences(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: RunJob) -> Stage:
     """Settle helpfulness, harmlessness and the overall choice of every pair."""
-    started = monotonic()
-    return report(prefer(config, pairs, people, folder, run), started)
+    return prefer(config, pairs, people, folder, run)

@@ -26,6 +26,7 @@ from flows.responses_to_labels import responses_to_labels
 from flows.running.approval import ask_for_approval
 from flows.running.clusters import alone, job_runner
 from flows.running.credentials import load_credentials
+from flows.running.perform import Perform, perform_in_plan, perform_in_run
 from flows.running.reports import print_plan, print_summary, set_up_logging
 from flows.running.review import pull
 from flows.running.waiting import wait_for_people
@@ -33,14 +34,44 @@ from flows.sources_to_prompts import sources_to_prompts
 from infra import storage as stores
 from infra.ray_cluster import ray_cluster
 from tasks import config as configs
+from tasks.config import Config
 from tasks.errors import SafePairsError
-from tasks.plan import plan
+from tasks.plan import Planned, ask_once, expect
 from tasks.preflight import check
 from tasks.release.release import Release
 from tasks.tables import Stage
+from tasks.work.job import Job, RunJob
 from tasks.work.store import compact
 
 set_up_logging()
+
+
+def build(settings: Config, root: str, run: RunJob, perform: Perform) -> list[Stage]:
+    """Wire the stages up to preferences; each takes from earlier ones the tables that it names."""
+    folder = stores.join(root, "tables")
+    (prompted,) = perform(sources_to_prompts, (settings, folder))
+    answered = prompts_to_responses(settings, prompted.tables["prompts"], folder, run, perform)
+    responses = answered.tables["responses"]
+    (said,) = perform(people_to_verdicts, ("labels", responses, root, folder))
+    (labelled,) = perform(responses_to_labels, (settings, responses, list(said.tables.values()), folder, run))
+    (paired,) = perform(labels_to_pairs, (settings, responses, labelled.tables["labels"], folder))
+    pairs = paired.tables["pairs"]
+    (chosen,) = perform(people_to_verdicts, ("preferences", pairs, root, folder))
+    (preferred,) = perform(pairs_to_preferences, (settings, pairs, list(chosen.tables.values()), folder, run))
+    return [prompted, answered, said, labelled, paired, chosen, preferred]
+
+
+def plan(settings: Config, root: str) -> list[Planned]:
+    """All model work of a run, in its order: its stages are walked with a runner that asks nothing.
+
+    Raises:
+        ModelError: a model is missing.
+        SourceError: the prompts cannot be used.
+        StorageError: the storage cannot be written.
+    """
+    jobs: list[Job] = []
+    stages = build(ask_once(settings), root, lambda job, tell: jobs.append(job), perform_in_plan)
+    return expect(settings, stages, jobs, stores.join(root, "tables"))
 
 
 @flow(name="safepairs", persist_result=False)
@@ -51,20 +82,10 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
     check(settings)
     root = stores.resolve(settings.storage)
     folder = stores.join(root, "tables")
-
     with alone(root) as check_alone, ray_cluster(), job_runner(settings, root, check_alone) as run:
         compact(folder)
         pull(settings, root)
-        prompted = sources_to_prompts(settings, folder)
-        answered = prompts_to_responses(settings, prompted.tables["prompts"], folder, run)
-        responses = answered.tables["responses"]
-        said = people_to_verdicts("labels", responses, root, folder)
-        labelled = responses_to_labels(settings, responses, list(said.tables.values()), folder, run)
-        paired = labels_to_pairs(settings, responses, labelled.tables["labels"], folder)
-        chosen = people_to_verdicts("preferences", paired.tables["pairs"], root, folder)
-        preferred = pairs_to_preferences(settings, paired.tables["pairs"], list(chosen.tables.values()), folder, run)
-
-        stages = [prompted, answered, said, labelled, paired, chosen, preferred]
+        stages = build(settings, root, run, perform_in_run)
         project = preferences_to_review(settings, stages, root, folder)
         wait_for_people(settings, project)
         candidate = preferences_to_candidate(settings, stages, root)

@@ -9,7 +9,7 @@ from flows.running.review import push
 from tasks.config import Config
 from tasks.people.review import Project, make_project
 from tasks.people.routing import queue
-from tasks.tables import Stage
+from tasks.tables import Stage, tables_by_name
 
 
 @task(persist_result=True, cache_policy=IN_THIS_RUN)
@@ -17,7 +17,7 @@ def preferences_to_review(config: Config, stages: Sequence[Stage], root: str, fo
     """Choose within the budget, write the project, hand it to the server if there is one."""
     if config.review is None:
         return None
-    tables = {name: ref for stage in stages for name, ref in stage.tables.items()}
+    tables = tables_by_name(stages)
     chosen = queue(config, config.review, tables, folder)
     project = make_project(config.review, chosen, tables, root)
     push(config, root, project)

@@ -1,12 +1,11 @@
 """Prefect task: judges label table `responses`; tables `verdicts` and `labels` come out."""
 
 from collections.abc import Sequence
-from time import monotonic
 
 from prefect import task
 
 from flows.running.caching import IN_THIS_RUN
-from flows.running.reports import report
+from flows.running.reports import shown, timed
 from tasks.config import Config
 from tasks.judging.labels import label_responses
 from tasks.tables import Ref, Stage
@@ -14,7 +13,8 @@ from tasks.work.job import RunJob
 
 
 @task(persist_result=True, cache_policy=IN_THIS_RUN - "run")
+@shown
+@timed
 def responses_to_labels(config: Config, responses: Ref, people: Sequence[Ref], folder: str, run: RunJob) -> Stage:
     """Label every distinct answer."""
-    started = monotonic()
-    return report(label_responses(config, responses, people, folder, run), started)
+    return label_responses(config, responses, people, folder, run)

@@ -1,23 +1,18 @@
 """Say what a run would ask of engines, without starting one.
 
-In: a configuration and what its storage holds. Out: one `Planned` per kind of model work of each responder and judge.
+In: the stages of a run that asked nothing, and the jobs that it would have run. Out: one `Planned` per model work of a stage.
 What judges will be asked depends on answers: where those are missing, the numbers are what full answers would give.
 """
 
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from infra import storage
-from tasks.config import Config, Engine, Judge
-from tasks.judging.labels import label_responses
-from tasks.judging.pairs import pair_responses
-from tasks.judging.preferences import prefer
-from tasks.prompts.prompts import build_prompts
-from tasks.responses.responses import answer_prompts, keep_diverse
-from tasks.tables import COMPLETIONS, Cost, Ref
-from tasks.work.job import Job, Progress, Tell
+from tasks.config import Config, Engine, Model
+from tasks.tables import COMPLETIONS, Cost, Stage, tables_by_name
+from tasks.work.job import Job, Progress
 from tasks.work.store import history, store_address
 
 QUESTIONS_IN_BOTH_ORDERS = 6
@@ -47,72 +42,62 @@ class Planned:
         return self.wanted - self.answered
 
 
-def plan(config: Config, root: str) -> list[Planned]:
-    """All model work of a run with `config`, in its order.
+def ask_once(config: Config) -> Config:
+    """The same, each judge with one attempt: a second one would want all again that nobody has answered yet."""
+    judges = tuple(judge.model_copy(update={"attempts": 1}) for judge in config.judges)
+    return config.model_copy(update={"judges": judges})
+
+
+def expect(config: Config, stages: Sequence[Stage], jobs: Sequence[Job], folder: str) -> list[Planned]:
+    """All model work of `stages`, in their order; `jobs` are what they would have had run, on stores below `folder`.
 
     Raises:
         ModelError: a model is missing.
-        SourceError: the prompts cannot be used.
-        StorageError: the storage cannot be written.
+        StorageError: the storage cannot be read.
     """
-    folder = storage.join(root, "tables")
-    prompts = build_prompts(config, folder).tables["prompts"]
-    answered = [answer_prompts(config, responder, prompts, folder, ask_nothing) for responder in config.responders]
-    planned = [
-        expect(f"responses by {responder.name}", responder.engine, cost, None, folder)
-        for responder, (_, cost) in zip(config.responders, answered, strict=True)
-    ]
-    refs, costs = zip(*answered, strict=True)
-    responses = keep_diverse(config, refs, costs, folder, ask_nothing).tables["responses"]
-    settled = all(work.to_ask == 0 for work in planned)
-    kept = 1 + config.diversity.alternatives
-    most_answers = prompts.rows * len(config.responders) * kept
-    for judge in config.judges:
-        planned += judged(config, judge, responses, most_answers, settled, folder)
+    judging = at_most(config, tables_by_name(stages)["prompts"].rows)
+    asked: dict[str, tuple[Model, str]] = {
+        name: (engine, store_address(folder, COMPLETIONS, engine.identity())) for name, (engine, _) in judging.items()
+    }
+    asked |= {job.name: (job.model, job.store) for job in jobs}
+    planned: list[Planned] = []
+    for stage in stages:
+        exact = all(work.to_ask == 0 for work in planned)
+        for name, cost in stage.costs.items():
+            most = judging[name][1] if name in judging and not exact else 0
+            work = Planned(name, max(cost.asked + cost.found, most), cost.found, exact)
+            if work.to_ask:
+                planned.append(foresee(work, *asked[name]))
+            elif work.wanted or not exact:
+                planned.append(replace(work, input_tokens=0, output_tokens=0, seconds=0.0, gpu_hours=0.0))
     return planned
 
 
-def judged(
-    config: Config, judge: Judge, responses: Ref, most_answers: int, settled: bool, folder: str
-) -> Iterator[Planned]:
-    """The labels and the preferences of one judge."""
-    alone = config.model_copy(update={"judges": (judge.model_copy(update={"attempts": 1}),)})
-    labelled = label_responses(alone, responses, (), folder, ask_nothing)
-    expected = None if settled else most_answers * judge.label_votes * len(judge.rubrics)
-    labels = expect(f"labels by {judge.name}", judge.engine, labelled.cost, expected, folder)
-    yield labels
-    pairs = pair_responses(config, responses, labelled.tables["labels"], folder).tables["pairs"]
-    if judge.format != "rubric":
-        return
-    compared = prefer(alone, pairs, (), folder, ask_nothing)
+def at_most(config: Config, prompts: int) -> dict[str, tuple[Engine, int]]:
+    """Whom the work that depends on answers asks, and how often where all answers are kept."""
     kept = 1 + config.diversity.alternatives
-    most_pairs = most_answers // kept * math.comb(kept, 2)
-    expected = most_pairs * QUESTIONS_IN_BOTH_ORDERS * judge.preference_votes * len(judge.rubrics)
-    known = settled and labels.to_ask == 0
-    yield expect(f"preferences by {judge.name}", judge.engine, compared.cost, None if known else expected, folder)
+    answers = prompts * len(config.responders) * kept
+    questions = answers // kept * math.comb(kept, 2) * QUESTIONS_IN_BOTH_ORDERS
+    expected: dict[str, tuple[Engine, int]] = {}
+    for judge in config.judges:
+        rubrics = len(judge.rubrics)
+        expected[f"labels by {judge.name}"] = judge.engine, answers * judge.label_votes * rubrics
+        expected[f"preferences by {judge.name}"] = judge.engine, questions * judge.preference_votes * rubrics
+    return expected
 
 
-def ask_nothing(job: Job, tell: Tell) -> None:
-    """A runner of jobs that leaves all rows unanswered."""
-
-
-def expect(name: str, engine: Engine, cost: Cost, expected: int | None, folder: str) -> Planned:
-    """What work of this name will take: `cost` knows what was wanted and found, the store what it took last time."""
-    wanted = max(cost.asked + cost.found, expected or 0)
-    to_ask = wanted - cost.found
-    known = history(store_address(folder, COMPLETIONS, engine.identity()), name)
+def foresee(work: Planned, model: Model, store: str) -> Planned:
+    """The same with what it should take, if the store remembers what it took `model` the last time."""
+    known = history(store, work.name)
     if not storage.exists(known):
-        return Planned(name, wanted, cost.found, expected is None)
+        return work
     told = json.loads(storage.read_bytes(known))
     last = Progress(told["rows"], Cost(**told["cost"]))
-    seconds = last.cost.start_seconds + to_ask * last.cost.seconds / last.rows if to_ask else 0.0
-    return Planned(
-        name,
-        wanted,
-        cost.found,
-        expected is None,
-        round(to_ask * last.cost.input_tokens / last.rows),
-        round(to_ask * last.cost.output_tokens / last.rows),
-        seconds,
-        seconds * engine.gpus / 3600,
+    seconds = last.cost.start_seconds + work.to_ask * last.cost.seconds / last.rows
+    return replace(
+        work,
+        input_tokens=round(work.to_ask * last.cost.input_tokens / last.rows),
+        output_tokens=round(work.to_ask * last.cost.output_tokens / last.rows),
+        seconds=seconds,
+        gpu_hours=seconds * model.gpus / 3600,
     )

@@ -77,7 +77,7 @@ class Stage:
     """What a stage hands on: its tables, what it left out, and the sum that must hold.
 
     `rows_in` rows of `grain` came in; `rows_kept` of them went on and `dropped.rows` were left out with a reason.
-    `seconds` is the whole stage, `cost.seconds` its model work.
+    `costs` are those of its model work, by the names of its jobs; `seconds` is the whole stage.
     """
 
     name: str
@@ -86,8 +86,28 @@ class Stage:
     rows_kept: int
     dropped: Ref
     tables: dict[str, Ref]
-    cost: Cost = field(default_factory=Cost)
+    costs: dict[str, Cost] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def cost(self) -> Cost:
+        """All model work of the stage."""
+        return sum(self.costs.values(), Cost())
+
+
+def tables_by_name(stages: Sequence[Stage]) -> dict[str, Ref]:
+    """The tables of all stages.
+
+    Raises:
+        ValueError: two stages give a table of the same name (a bug).
+    """
+    tables: dict[str, Ref] = {}
+    for stage in stages:
+        for name, ref in stage.tables.items():
+            if name in tables:
+                raise ValueError(f"{stage.name}: an earlier stage gives a table `{name}` too; rename one of them")
+            tables[name] = ref
+    return tables
 
 
 def columns(**types: pa.DataType) -> pa.Schema:

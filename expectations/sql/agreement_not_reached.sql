@@ -1,4 +1,4 @@
--- Every agreement that the configuration asks for as critical exists and is reached.
+-- Every agreement that the configuration asks for with this severity exists and is reached.
 SELECT
     thresholds.*,
     agreement.value,
@@ -6,5 +6,5 @@ SELECT
 FROM thresholds
 LEFT JOIN agreement USING (question, between, measure)
 WHERE
-    thresholds.severity = 'critical'
+    thresholds.severity = $severity
     AND NOT coalesce(agreement.value >= thresholds.at_least, FALSE)

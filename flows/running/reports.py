@@ -5,9 +5,11 @@ In: stages, the gate's verdict, the release. Out: text and tables of counts; nev
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from time import monotonic
+from typing import ParamSpec
 from uuid import UUID
 
 import httpx
@@ -31,17 +33,34 @@ from tasks.work.job import Job, Progress, Tell
 from tasks.work.store import SECONDS_BETWEEN_REPORTS, speed
 
 logger = logging.getLogger(__name__)
+Given = ParamSpec("Given")
 WIDTH = 140
 """Columns of tables on the terminal."""
 
 
-def report(stage: Stage, started: float) -> Stage:
-    """Show a stage that began at `started` (seconds of the monotonic clock) as an artifact; return it with its time."""
-    timed = replace(stage, seconds=monotonic() - started)
-    create_table_artifact(
-        table=[counts(timed)], key=timed.name.replace("_", "-"), description=f"One row per {timed.grain}"
-    )
-    return timed
+def timed(make: Callable[Given, Stage]) -> Callable[Given, Stage]:
+    """Give the stage that a task makes the time that it took."""
+
+    @wraps(make)
+    def make_timed(*args: Given.args, **kwargs: Given.kwargs) -> Stage:
+        started = monotonic()
+        stage = make(*args, **kwargs)
+        return replace(stage, seconds=monotonic() - started)
+
+    return make_timed
+
+
+def shown(make: Callable[Given, Stage]) -> Callable[Given, Stage]:
+    """Show the stage that a task makes as an artifact; a plan calls `make` alone."""
+
+    @wraps(make)
+    def make_shown(*args: Given.args, **kwargs: Given.kwargs) -> Stage:
+        stage = make(*args, **kwargs)
+        key, description = stage.name.replace("_", "-"), f"One row per {stage.grain}"
+        create_table_artifact(table=[counts(stage)], key=key, description=description)
+        return stage
+
+    return make_shown
 
 
 def counts(stage: Stage) -> dict[str, str]:

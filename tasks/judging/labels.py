@@ -35,11 +35,11 @@ def label_responses(config: Config, responses: Ref, people: Sequence[Ref], folde
         BudgetSpent: the run has asked for as much as its budget allows.
     """
     said: list[Ref] = []
-    cost = Cost()
+    costs: dict[str, Cost] = {}
     for judge in config.judges:
         found, spent = judge_by(config, judge, "labels", shown(judge, responses, folder), folder, run)
         said += found
-        cost += spent
+        costs |= spent
     looked_at, verdicts, opinions = decide(config, responses, [*said, *people], folder)
     models = decide(config, responses, said, folder)[0] if any(ref.rows for ref in people) else looked_at
     labels, dropped = warehouse.sift(LABELS, folder, looked_at, "responses_to_labels")
@@ -50,7 +50,7 @@ def label_responses(config: Config, responses: Ref, people: Sequence[Ref], folde
         "screened_labels": looked_at,
         "model_labels": models,
     }
-    return Stage("responses_to_labels", "distinct answer", looked_at.rows, labels.rows, dropped, tables, cost)
+    return Stage("responses_to_labels", "distinct answer", looked_at.rows, labels.rows, dropped, tables, costs)
 
 
 def decide(config: Config, responses: Ref, said: Sequence[Ref], folder: str) -> tuple[Ref, Ref, Ref]:

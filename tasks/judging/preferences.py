@@ -39,12 +39,12 @@ def prefer(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: 
     """
     subjects = warehouse.build(SUBJECTS, folder, "preference_subjects", {"pairs": pairs}, message=PAIR_MESSAGE)
     said: list[Ref] = []
-    cost = Cost()
+    costs: dict[str, Cost] = {}
     for judge in config.judges:
         if judge.format == "rubric":
             found, spent = judge_by(config, judge, "preferences", subjects, folder, run)
             said += found
-            cost += spent
+            costs |= spent
     verdicts = warehouse.build(
         VERDICTS, folder, "all_verdicts", {"verdicts": [*said, *people] or VERDICTS.schema.empty_table()}
     )
@@ -66,7 +66,7 @@ def prefer(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: 
         "screened_preferences": looked_at,
         "resolved": resolved,
     }
-    return Stage("pairs_to_preferences", "pair", looked_at.rows, preferences.rows, dropped, tables, cost)
+    return Stage("pairs_to_preferences", "pair", looked_at.rows, preferences.rows, dropped, tables, costs)
 
 
 def settle(inputs: dict[str, Ref | pa.Table], resolved: Ref | pa.Table, folder: str) -> Ref:

@@ -15,8 +15,8 @@ from tasks.work.job import RunJob
 
 def judge_by(
     config: Config, judge: Judge, what: str, subjects: Ref, folder: str, run: RunJob
-) -> tuple[list[Ref], Cost]:
-    """Give the verdicts of one judge about `subjects`, one table an attempt, and what they cost.
+) -> tuple[list[Ref], dict[str, Cost]]:
+    """Give the verdicts of one judge about `subjects`, one table an attempt, and what each attempt cost by its name.
 
     A verdict that does not parse is asked again with another seed.
 
@@ -29,7 +29,7 @@ def judge_by(
     sampling = judge.model_dump(include={"temperature", "top_p", "max_tokens"})
     asks = rubrics(judge.rubrics) if judge.format == "rubric" else classifier_rubric(judge.format)
     verdicts: list[Ref] = []
-    cost = Cost()
+    costs: dict[str, Cost] = {}
     for attempt in range(judge.attempts):
         requests = warehouse.build(
             REQUESTS,
@@ -43,13 +43,12 @@ def judge_by(
             attempt=attempt,
             **sampling,
         )
-        if not requests.rows:
+        if attempt and not requests.rows:
             break
         name = f"{what} by {judge.name}" + (f", attempt {attempt + 1}" if attempt else "")
-        completions, spent = complete(name, judge.engine, model, requests, folder, run)
-        cost += spent
+        completions, costs[name] = complete(name, judge.engine, model, requests, folder, run)
         verdicts.append(read(judge, requests, completions, folder))
-    return verdicts, cost
+    return verdicts, costs
 
 
 def read(judge: Judge, requests: Ref, completions: Ref, folder: str) -> Ref:

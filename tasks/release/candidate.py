@@ -17,7 +17,7 @@ from tasks import warehouse
 from tasks.config import Config, Judge, Responder
 from tasks.identity import of_code, of_function, query
 from tasks.judging.agreement import agreement, agreement_patterns
-from tasks.tables import INTEGER, REAL, TEXT, Stage, columns
+from tasks.tables import INTEGER, REAL, TEXT, Stage, columns, tables_by_name
 from tasks.warehouse import Source, Tables
 
 SPLITS = ("train", "test")
@@ -100,12 +100,14 @@ def annotations(tables: Tables) -> dict[str, str]:
 
 def tables_of(stages: Sequence[Stage]) -> dict[str, Source]:
     """All tables by name; `verdicts`, `opinions` and `dropped` are gathered from every stage, `stages` has a row for each."""
-    tables: dict[str, Source] = {name: ref for stage in stages for name, ref in stage.tables.items()}
-    for gathered, names in GATHERED.items():
-        tables[gathered] = [ref for stage in stages for name, ref in stage.tables.items() if name in names]
-    tables["dropped"] = [stage.dropped for stage in stages]
-    tables["stages"] = stage_rows(stages)
-    return tables
+    named = tables_by_name(stages)
+    gathered = {name: [named[part] for part in parts if part in named] for name, parts in GATHERED.items()}
+    return {
+        **named,
+        **gathered,
+        "dropped": [stage.dropped for stage in stages],
+        "stages": stage_rows(stages),
+    }
 
 
 def datasets(config: Config) -> Iterator[tuple[str, str, dict[str, object]]]:

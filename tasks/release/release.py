@@ -7,9 +7,8 @@ In: a judged candidate. Out: `<storage>/releases/<version>/` with `manifest.json
 import hashlib
 import json
 import logging
-import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -253,13 +252,17 @@ def read_manifest(uri: str) -> dict[str, Any]:
         raise StorageError(f"{uri}: cut short; remove the folder that it is in and run again") from None
 
 
-def views(schema: str, release: str, paths: Sequence[str]) -> str:
-    """The views of one release, whose files have these paths in its folder; an older release lacks newer annotations."""
-    template = (Path(__file__).parent / "templates" / "catalog.sql").read_text().replace("{schema}", schema)
-    for name, path in ANNOTATIONS.items():
-        if path not in paths:
-            template = re.sub(rf"CREATE OR REPLACE VIEW {schema}\.{name} .*\n", "", template)
-    for dataset in ("prompts", *BY_RESPONDER):
-        found = [f"'{release}/{path}'" for path in sorted(paths) if path.startswith(f"{dataset}/")]
-        template = template.replace(f"{{{dataset}}}", f"[{', '.join(found)}]")
-    return template.replace("{release}", release)
+def views(schema: str, release: str, paths: Iterable[str]) -> str:
+    """The views of one release, whose files have these paths in its folder: one of each table that they hold."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for path in sorted(paths):
+        folder, name = path.split("/", 1)[0], Path(path).stem
+        if folder in ("prompts", *BY_RESPONDER):
+            found.setdefault(("dataset", folder), []).append(f"'{release}/{path}'")
+        elif folder == "annotations" or path == ANNOTATIONS["dropped"]:
+            found.setdefault(("annotation", name), []).append(f"'{release}/{path}'")
+    lines = [f"CREATE SCHEMA IF NOT EXISTS {schema};\n"]
+    for (kind, table), files in found.items():
+        template = (Path(__file__).parent / "templates" / f"{kind}.sql").read_text()
+        lines.append(template.format(schema=schema, table=table, files=", ".join(files)))
+    return "".join(lines)

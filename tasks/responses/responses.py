@@ -5,7 +5,7 @@ The diversity step follows PKU-SafeRLHF (arXiv 2406.15513): one answer at defaul
 garbled ones dropped, and of the good ones the least similar kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tasks import warehouse
@@ -16,8 +16,10 @@ from tasks.work.job import RunJob
 from tasks.work.store import Work, obtain
 
 
-def answer_prompts(config: Config, responder: Responder, prompts: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost]:
-    """Answer all prompts with one responder; give every request with its answer, screened, and what it cost.
+def answer_prompts(
+    config: Config, responder: Responder, prompts: Ref, folder: str, run: RunJob
+) -> tuple[Ref, dict[str, Cost]]:
+    """Answer all prompts with one responder; give every request with its answer, screened, and what that cost by name.
 
     Raises:
         ModelError: the responder's model is missing or stopped.
@@ -37,7 +39,8 @@ def answer_prompts(config: Config, responder: Responder, prompts: Ref, folder: s
         seed=config.seed,
         **sampling,
     )
-    completions, cost = complete(f"responses by {responder.name}", responder.engine, model, requests, folder, run)
+    name = f"responses by {responder.name}"
+    completions, cost = complete(name, responder.engine, model, requests, folder, run)
     answered = warehouse.build(
         screened(RESPONSES),
         folder,
@@ -45,11 +48,13 @@ def answer_prompts(config: Config, responder: Responder, prompts: Ref, folder: s
         {"requests": requests, "completions": completions},
         responder=responder.name,
     )
-    return answered, cost
+    return answered, {name: cost}
 
 
-def keep_diverse(config: Config, answered: Sequence[Ref], spent: Sequence[Cost], folder: str, run: RunJob) -> Stage:
+def keep_diverse(config: Config, answered: Sequence[tuple[Ref, Mapping[str, Cost]]], folder: str, run: RunJob) -> Stage:
     """Embed the good answers of all responders and keep, per prompt and responder, the ones that differ most.
+
+    The stage asks for answers: of embeddings it tells what they took, not their number.
 
     Raises:
         ModelError: the embedding model is missing or stopped.
@@ -57,18 +62,19 @@ def keep_diverse(config: Config, answered: Sequence[Ref], spent: Sequence[Cost],
     """
     embedder = config.diversity.embedder
     model = embedder.identity()
-    answers = warehouse.build(ANSWERS, folder, "answers_to_embed", {"screened": answered})
+    screened_answers = [ref for ref, _ in answered]
+    answers = warehouse.build(ANSWERS, folder, "answers_to_embed", {"screened": screened_answers})
     work = Work("embeddings", model, embedder, wanted=ANSWERS, kept=EMBEDDINGS)
     embeddings, cost = obtain(work, answers, folder, run)
     looked_at = warehouse.build(
         screened(RESPONSES),
         folder,
         "diverse_responses",
-        {"screened": answered, "embeddings": embeddings},
+        {"screened": screened_answers, "embeddings": embeddings},
         alternatives=config.diversity.alternatives,
     )
     responses, dropped = warehouse.sift(RESPONSES, folder, looked_at, "prompts_to_responses")
-    generated = sum(spent, replace(cost, asked=0, found=0))
-    return Stage(
-        "prompts_to_responses", "request", looked_at.rows, responses.rows, dropped, {"responses": responses}, generated
-    )
+    costs = {name: spent for _, spent_by_name in answered for name, spent in spent_by_name.items()}
+    costs[work.name] = replace(cost, asked=0, found=0)
+    tables = {"responses": responses}
+    return Stage("prompts_to_responses", "request", looked_at.rows, responses.rows, dropped, tables, costs)

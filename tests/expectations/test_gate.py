@@ -7,7 +7,8 @@ from typing import Literal
 import duckdb
 import pytest
 
-from expectations.gate import SUITES, judge
+from expectations.gate import SUITES, judge, open_candidate
+from expectations.rules import SQL
 from expectations.verdict import Verdict
 from tasks.config import AgreementThreshold, load
 from tasks.release.candidate import Candidate, describe_files, write_candidate
@@ -110,6 +111,53 @@ def test_every_defect_is_refused_by_its_rule_and_its_rows_are_written_out(
     assert set(planted) <= broken(verdict)
     for rule in planted:
         assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{rule}.parquet").fetchall()
+
+
+NEW_STAGE = "SELECT * REPLACE ('prompts_to_songs' AS stage, 0 AS rows_in, 0 AS rows_kept, 0 AS rows_dropped)"
+
+
+@pytest.mark.parametrize(
+    ("query", "stage"),
+    [
+        (f"FROM '{{0}}' UNION ALL ({NEW_STAGE} FROM '{{0}}' LIMIT 1)", "prompts_to_songs"),
+        ("FROM '{0}' WHERE stage <> 'people_to_labels'", "people_to_labels"),
+    ],
+    ids=["stage without recount", "recount without stage"],
+)
+def test_a_stage_that_nothing_recounts_and_a_recount_of_no_stage_are_refused(
+    candidate: Candidate, tmp_path: Path, query: str, stage: str
+) -> None:
+    copied = copy(candidate, tmp_path)
+    path = f"{copied.uri}/annotations/stages.parquet"
+    replace_rows(path, query.format(path))
+    assert "release.release_counts" in broken(judge(copied.uri, tuple(describe_files(copied.uri)), ()))
+    failing = duckdb.read_parquet(f"{copied.uri}/gate/failing/release.release_counts.parquet")
+    assert failing.select("stage").fetchall() == [(stage,)]
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"),
+    [
+        ("prompts/train", "sources_to_prompts"),
+        ("annotations/responses", "prompts_to_responses"),
+        ("annotations/labels", "responses_to_labels"),
+        (QA, "labels_to_pairs"),
+        ("annotations/preferences", "pairs_to_preferences"),
+        (DUAL, "pairs_to_preferences"),
+        ("dropped", None),
+    ],
+)
+def test_a_row_that_is_lost_anywhere_is_missed_by_its_stage(
+    candidate: Candidate, tmp_path: Path, file: str, stage: str | None
+) -> None:
+    copied = copy(candidate, tmp_path)
+    path = f"{copied.uri}/{file}.parquet"
+    ((lost,),) = duckdb.read_parquet(path).limit(1).select("stage" if file == "dropped" else f"'{stage}'").fetchall()
+    replace_rows(path, f"FROM '{path}' OFFSET 1")
+    database = str(tmp_path / "gate.duckdb")
+    open_candidate(database, copied.uri, copied.files, ())
+    with duckdb.connect(database) as connection:
+        assert lost in {row[0] for row in connection.execute((SQL / "release_counts.sql").read_text()).fetchall()}
 
 
 def test_a_prompt_on_both_sides_of_the_split_is_refused(candidate: Candidate, tmp_path: Path) -> None:

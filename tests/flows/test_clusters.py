@@ -1,10 +1,13 @@
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.pipeline import main, pipeline
+from flows.pipeline import main, pipeline, plan
 from flows.running import clusters
 from flows.running.clusters import alone, job_runner, manifest
 from tasks import config as configs
@@ -12,10 +15,9 @@ from tasks.config import Cluster, KubeRay
 from tasks.engines.scripted import Scripted
 from tasks.engines.vllm import Vllm
 from tasks.errors import BudgetSpent, ModelError, StorageError
-from tasks.plan import plan
 from tasks.tables import Cost, Ref
 from tasks.work.job import Job, Progress, RunJob, Tell
-from tests.conftest import asked, write_config
+from tests.conftest import ROOT, asked, write_config
 
 OF_A_RESPONDER = 12 * 3
 """Requests: twelve prompts, three samples each."""
@@ -160,6 +162,14 @@ def test_a_plan_counts_requests_and_asks_nothing(
     monkeypatch.setattr("sys.argv", ["pipeline", str(tmp_path / "config.toml"), "--plan"])
     main()
     assert "labels by judge" in capsys.readouterr().out
+
+
+def test_a_plan_reaches_for_no_prefect_server_and_no_cluster(tmp_path: Path) -> None:
+    nowhere = {"PREFECT_API_URL": "http://127.0.0.1:9/api", "RAY_ADDRESS": "127.0.0.1:9"}
+    command = [sys.executable, "-m", "flows.pipeline", str(write_config(tmp_path)), "--plan"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "preferences by judge" in done.stdout
 
 
 def test_a_plan_expects_what_the_same_work_took_before(tmp_path: Path, cluster: RunJob, prefect_server: None) -> None:

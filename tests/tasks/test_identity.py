@@ -134,8 +134,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, cluster: RunJob) -> Built:
         answered = [
             answer_prompts(config, one, prompted.tables["prompts"], tables, cluster) for one in config.responders
         ]
-        refs, costs = zip(*answered, strict=True)
-        responded = keep_diverse(config, refs, costs, tables, cluster)
+        responded = keep_diverse(config, answered, tables, cluster)
         responses = responded.tables["responses"]
         said = people_verdicts("labels", responses, root, tables)
         labelled = label_responses(config, responses, list(said.tables.values()), tables, cluster)

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from infra import storage
@@ -33,6 +34,33 @@ def test_the_catalog_of_a_release_has_views_of_the_annotations_that_it_has(root:
     catalog = release.catalog(root, "2026.01.01")
     assert "VIEW main.labels AS" in catalog
     assert "agreement" not in catalog
+
+
+def test_the_catalog_has_a_view_of_each_table_of_a_release_and_of_nothing_else(tmp_path: Path) -> None:
+    files = {
+        "prompts/train.parquet": 2,
+        "qa/a/train.parquet": 3,
+        "qa/b/train.parquet": 4,
+        "qa/b/test.parquet": 5,
+        "annotations/labels.parquet": 6,
+        "annotations/pair_quotas.parquet": 7,
+        "dropped.parquet": 8,
+        "gate/failing/labels.votes_in_range.parquet": 9,
+        "README.md": None,
+    }
+    for path, rows in files.items():
+        if rows:
+            (tmp_path / "releases/2026.01.01" / path).parent.mkdir(parents=True, exist_ok=True)
+            duckdb.sql(f"FROM range({rows})").write_parquet(str(tmp_path / "releases/2026.01.01" / path))
+    write_manifest(str(tmp_path), "2026.01.01", *files)
+    with duckdb.connect(config={"file_search_path": str(tmp_path)}) as connection:
+        connection.execute(release.catalog(str(tmp_path), "2026.01.01"))
+        views = connection.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+        counts = {name: len(connection.table(name).fetchall()) for schema, name in views if schema == "main"}
+        splits = connection.execute("SELECT split, count(*) FROM qa GROUP BY ALL").fetchall()
+    assert counts == {"prompts": 2, "qa": 12, "labels": 6, "pair_quotas": 7, "dropped": 8}
+    assert {name for schema, name in views if schema == "2026.01.01"} == set(counts)
+    assert dict(splits) == {"train": 7, "test": 5}
 
 
 def test_a_gate_that_asks_for_another_agreement_makes_another_release(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+CREATE OR REPLACE VIEW {schema}.{table} AS FROM read_parquet([{files}]);
