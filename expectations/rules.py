@@ -16,7 +16,7 @@ Expectations = list[gxe.Expectation]
 
 
 def no_rows(sql: str, severity: Severity = "critical", rule: str | None = None) -> gxe.Expectation:
-    """Nothing may come from `expectations/sql/<sql>.sql`, whose first line says what the rule is, named like it or `rule`."""
+    """Nothing may come from `expectations/sql/<sql>.sql`, whose first line says what the rule is; `rule` renames it."""
     first, _, body = (SQL / f"{sql}.sql").read_text(encoding="utf-8").partition("\n")
     return gxe.UnexpectedRowsExpectation(
         # Great Expectations prints a warning about a query that does not name its batch. Ours name their tables.

@@ -1,6 +1,6 @@
 """Say what a run would ask of engines, without starting one.
 
-In: the stages of a run that asked nothing, and the jobs that it would have run. Out: one `Planned` per model work of a stage.
+In: stages that asked nothing, and the jobs that they would have had run. Out: one `Planned` per model work of a stage.
 What judges will be asked depends on answers: where those are missing, the numbers are what full answers would give.
 """
 

@@ -43,6 +43,7 @@ def judge_by(
             attempt=attempt,
             **sampling,
         )
+        # A first attempt is told of even where there is nothing to ask yet: a plan expects more of it.
         if attempt and not requests.rows:
             break
         name = f"{what} by {judge.name}" + (f", attempt {attempt + 1}" if attempt else "")
