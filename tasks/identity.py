@@ -2,8 +2,8 @@
 
 In: the name of a query, or a function of ours. Out: a hash. A query is its syntax tree, as DuckDB parses it, with the macros
 that it uses. A function is what its name leads to, from name to name through our modules, down to constants and to the
-queries and files that they name; docstrings, annotations and comments are left out, and so are libraries, whose versions
-stand in requirements.lock, and `infra`, which says where things run and never what they hold.
+queries and files that they name. Docstrings, annotations and comments are left out. So are methods of what a function is
+given, whose values count; libraries, whose versions stand in requirements.lock; and `infra`, which says where things run.
 """
 
 import ast

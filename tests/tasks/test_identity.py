@@ -312,9 +312,8 @@ def test_the_fingerprint_of_a_release_sees_all_that_its_files_are_made_of(built:
         assert edited(tree / file, change, fingerprint) != before, file
         if file.endswith(".sql"):
             assert edited(tree / file, commented(text, ".sql"), fingerprint) == before, file
-    called = {
-        (file, name) for file, name in built.called if not file.startswith("tasks/engines/")
-    }  # their values count
+    # Engines, costs and stages are handed in: what their methods say is a value, and is there as one.
+    called = {(file, name) for file, name in built.called if not file.startswith(("tasks/engines/", "tasks/tables.py"))}
     for file, name in sorted(called):
         if "<" not in name.split(".")[0]:
             text = (tree / file).read_text()
