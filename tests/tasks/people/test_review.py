@@ -9,7 +9,7 @@ import pytest
 from tasks.config import Review
 from tasks.engines.blocks import put as put_block
 from tasks.identity import digest
-from tasks.judging.rubric import definitions
+from tasks.judging.rubric import PEOPLE_RUBRIC, definitions
 from tasks.people import interface
 from tasks.people.people import people_verdicts, put
 from tasks.people.review import TITLE_CHARS, Project, is_of, latest, make_project, tasks_of, title
@@ -198,3 +198,13 @@ def test_markup_in_an_answer_stays_as_it_is(tmp_path: Path) -> None:
     (task,) = [task for task in tasks_of(project_in(tmp_path).uri, "answers") if "script" in task["data"]["response"]]
     assert task["data"]["response"] == HOSTILE
     assert exports.answer(HOSTILE)["response_id"] == task["data"]["subject_id"]
+
+
+WHEN: tuple[interface.When, ...] = ("before", "after")
+PINNED = {"people@fc6b9042a419": "1efdd1c36f2af850c8291208e265f660"}
+
+
+def test_what_people_see_is_what_the_version_of_what_they_are_asked_stands_for() -> None:
+    seen = [shown(when) for shown in (interface.answers, interface.pairs) for when in WHEN]
+    # Does a new wording mean another question? Then give PEOPLE_RUBRIC another name, else only pin what they see now.
+    assert {PEOPLE_RUBRIC: digest(seen)} == PINNED

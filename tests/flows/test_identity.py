@@ -1,0 +1,171 @@
+"""A storage that never lies: what a run finds, what it makes again, and when it publishes, as a user meets it."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from prefect import flow
+
+from flows.pipeline import main, pipeline
+from flows.sources_to_prompts import sources_to_prompts
+from tasks import config as configs
+from tasks import identity
+from tasks.prompts.prompts import build_prompts
+from tasks.release.release import Release
+from tasks.tables import Stage
+from tasks.work.job import RunJob
+from tests.conftest import ROOT, asked, write_config
+
+Run = tuple[Path, Release, list[Stage]]
+KEPT_BY_BLOCK = ("completions", "embeddings")
+
+
+@pytest.fixture
+def copied(scripted_run: Run, tmp_path: Path) -> Path:
+    """A configuration whose storage is a copy of that of the finished run."""
+    shutil.copytree(scripted_run[0] / "storage", tmp_path / "storage")
+    return write_config(tmp_path)
+
+
+def responses(release: Release) -> set[str]:
+    rows = duckdb.read_parquet(f"{release.uri}/annotations/responses.parquet").select("response").fetchall()
+    return {response for (response,) in rows}
+
+
+def blocks(storage: Path) -> list[Path]:
+    found = sorted((storage / "tables/completions").rglob("*.parquet"))
+    return [block for block in found if pq.read_metadata(block).num_rows]
+
+
+def test_other_answers_to_the_same_requests_make_another_release(
+    scripted_run: Run, copied: Path, prefect_server: None
+) -> None:
+    _, before, _ = scripted_run
+    for block in blocks(copied.parent / "storage"):
+        rows = pq.read_table(block)
+        if not pc.any(pc.starts_with(rows["completion"], "{")).as_py():
+            said = pc.binary_join_element_wise(rows["completion"], pa.scalar("Indeed."), " ")
+            place = rows.schema.get_field_index("completion")
+            pq.write_table(rows.set_column(place, "completion", said), block)
+    after, _ = pipeline(str(copied))
+    assert after.version != before.version
+    assert all(response.endswith("Indeed.") for response in responses(after))
+
+
+def test_the_same_answers_asked_again_are_the_same_release(
+    scripted_run: Run, copied: Path, prefect_server: None
+) -> None:
+    folder, before, _ = scripted_run
+    shutil.rmtree(copied.parent / "storage/tables")
+    after, _ = pipeline(str(copied))
+    assert sorted(asked(copied.parent)) == sorted(set(asked(folder)))
+    assert after.version == before.version
+    assert len(list((copied.parent / "storage/releases").glob("*/manifest.json"))) == 1
+
+
+def test_a_change_that_changes_no_file_is_no_release_and_is_looked_at_once(
+    scripted_run: Run, copied: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, before, _ = scripted_run
+    copied.write_text(copied.read_text().replace("[prompts]", "[review]\nanswers = 3\n\n[prompts]"))
+    after, _ = pipeline(str(copied))
+    assert after.version == before.version
+    assert not list((copied.parent / "storage/candidates").glob("*/*"))
+    monkeypatch.setattr("flows.preferences_to_candidate.write_candidate", None)
+    again, _ = pipeline(str(copied))
+    assert again.version == before.version
+
+
+def test_truncated_tables_are_set_aside_and_made_again(scripted_run: Run, copied: Path, prefect_server: None) -> None:
+    _, before, _ = scripted_run
+    tables = [
+        path for path in (copied.parent / "storage/tables").glob("*/*.parquet") if path.parent.name not in KEPT_BY_BLOCK
+    ]
+    for number, table in enumerate(tables):
+        table.write_bytes(table.read_bytes()[: -20 if number % 2 else 0])
+    after, _ = pipeline(str(copied))
+    assert after.version == before.version
+    assert asked(copied.parent) == []
+    mended = [table for table in tables if table.with_name(f"{table.name}.broken").exists()]
+    assert {"sources", "labels", "preferences", "dropped"} <= {table.parent.name for table in mended}
+    assert all(pq.read_metadata(table) for table in mended)
+
+
+OPENED: list[str] = []
+
+
+def note_open(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open":
+        OPENED.append(str(arguments[0]))
+
+
+def test_a_run_reads_the_prompts_once(
+    tmp_path: Path, cluster: RunJob, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["flows.pipeline", str(config)])
+    sys.addaudithook(note_open)
+    OPENED.clear()
+    main()
+    assert OPENED.count(str(tmp_path / "prompts.jsonl")) == 1
+
+
+def mended(text: str) -> str:
+    return text.replace("'blank'", "'empty'")
+
+
+def commented(text: str) -> str:
+    return f"{text}\n-- said"
+
+
+@pytest.mark.parametrize(("change", "times"), [(None, 1), (commented, 1), (mended, 2)])
+def test_a_retry_does_again_what_mended_code_has_to_do_with(
+    tmp_path: Path,
+    prefect_server: None,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[str], str] | None,
+    times: int,
+) -> None:
+    settings = configs.load(str(write_config(tmp_path)))
+    tree = tmp_path / "code"
+    for package in identity.OURS:
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+    calls: list[str] = []
+    attempts: list[int] = []
+
+    def build_and_count(*arguments: Any) -> Stage:
+        calls.append("prompts")
+        return build_prompts(*arguments)
+
+    def forget() -> None:
+        for value in vars(identity).values():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+
+    monkeypatch.setattr(identity, "ROOT", tree)
+    monkeypatch.setattr("flows.sources_to_prompts.build_prompts", build_and_count)
+    forget()
+
+    @flow(retries=1)
+    def failing_once() -> None:
+        sources_to_prompts(settings, str(tmp_path / "tables"))
+        attempts.append(1)
+        if len(attempts) == 1:
+            query = tree / "tasks/prompts/sql/screened_prompts.sql"
+            if change:
+                query.write_text(change(query.read_text()))
+            forget()
+            raise ValueError("once")
+
+    failing_once()
+    monkeypatch.undo()
+    forget()
+    assert len(attempts) == 2
+    assert len(calls) == times
