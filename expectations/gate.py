@@ -43,7 +43,7 @@ from expectations import (
     verdicts,
 )
 from expectations.failing import failing_rows
-from expectations.verdict import RuleResult, Verdict
+from expectations.outcome import GateOutcome, RuleResult
 from infra import storage
 from tasks import warehouse
 from tasks.config import AgreementThreshold
@@ -79,7 +79,7 @@ FILE_COLUMNS = columns(path=TEXT, sha256=TEXT, bytes=INTEGER, rows=INTEGER)
 THRESHOLD_COLUMNS = columns(question=TEXT, between=TEXT, measure=TEXT, at_least=REAL, severity=TEXT)
 
 
-def judge(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]) -> Verdict:
+def examine(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]) -> GateOutcome:
     """Run all suites on the candidate at `uri`, whose data files are `files`, and write what they found beside it.
 
     Each of the `thresholds` is an agreement that must be reached.
@@ -104,9 +104,9 @@ def judge(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[Agr
         broken = [entry for entry, read in zip(found, results, strict=True) if read.outcome == "violated"]
         write_failing_rows(database, broken, storage.join(uri, "gate/failing"))
     refused = any(r.outcome == "crashed" or (r.outcome == "violated" and r.severity == "critical") for r in results)
-    verdict = Verdict(not refused, tuple(results))
-    storage.write_bytes(storage.join(uri, "gate/verdict.json"), json.dumps(asdict(verdict), indent=2).encode())
-    return verdict
+    outcome = GateOutcome(not refused, tuple(results))
+    storage.write_bytes(storage.join(uri, "gate/verdict.json"), json.dumps(asdict(outcome), indent=2).encode())
+    return outcome
 
 
 def copy_folder(source: Path, uri: str) -> None:

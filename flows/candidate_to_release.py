@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from prefect import task
 
-from flows.preferences_to_candidate import Judged
+from flows.preferences_to_candidate import Examined
 from flows.running.caching import IN_THIS_RUN
 from flows.running.reports import describe, report_release
 from tasks.config import Config
@@ -14,13 +14,13 @@ from tasks.tables import Stage
 
 @task(persist_result=True, cache_policy=IN_THIS_RUN)
 def candidate_to_release(
-    config: Config, judged: Judged | Release, decision: Decision | None, stages: list[Stage], root: str
+    config: Config, examined: Examined | Release, decision: Decision | None, stages: list[Stage], root: str
 ) -> Release:
     """Publish, unless nothing has changed since the latest release."""
-    if isinstance(judged, Release):
-        release = judged
+    if isinstance(examined, Release):
+        release = examined
     else:
-        verdict = {"said": describe(judged.verdict), **asdict(judged.verdict)}
-        release = publish(config, judged.candidate, verdict, decision, stages, root)
+        verdict = {"said": describe(examined.outcome), **asdict(examined.outcome)}
+        release = publish(config, examined.candidate, verdict, decision, stages, root)
     report_release(release, stages)
     return release

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prefect import task
 
-from expectations.verdict import Verdict
+from expectations.outcome import GateOutcome
 from flows.running.caching import IN_THIS_RUN
 from flows.running.reports import describe, report_gate
 from tasks import warehouse
@@ -16,44 +16,44 @@ from tasks.tables import Stage
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A candidate that the gate has passed, its verdict, and the release that was the latest one when it was judged."""
+class Examined:
+    """A candidate that the gate has passed, what it said, and the release that was the latest one when it was examined."""
 
     candidate: Candidate
-    verdict: Verdict
+    outcome: GateOutcome
     parent: str | None
 
 
 @task(persist_result=True, cache_policy=IN_THIS_RUN, name="preferences_to_candidate")
-def write_and_judge(config: Config, stages: list[Stage], parent: str | None, root: str) -> Judged | Release:
+def write_and_examine(config: Config, stages: list[Stage], parent: str | None, root: str) -> Examined | Release:
     """Write and audit. Raises GateRefused, with the candidate left for inspection."""
     fingerprint = release_fingerprint(config, stages)
     release = unchanged(fingerprint, root)
     if release is not None:
         return release
-    from expectations.gate import judge  # noqa: PLC0415 (seconds, which a run that changes nothing need not wait)
+    from expectations.gate import examine  # noqa: PLC0415 (seconds, which a run that changes nothing need not wait)
 
     candidate = write_candidate(config, stages, next_version(root, fingerprint), fingerprint, root)
     with warehouse.writing(candidate.uri):
-        verdict = judge(candidate.uri, candidate.files, config.gate.agreement)
-    report_gate(candidate.version, verdict)
-    if not verdict.passed:
+        outcome = examine(candidate.uri, candidate.files, config.gate.agreement)
+    report_gate(candidate.version, outcome)
+    if not outcome.passed:
         raise GateRefused(
-            f"release {candidate.version} {describe(verdict)}; the candidate is in {candidate.uri}, "
+            f"release {candidate.version} {describe(outcome)}; the candidate is in {candidate.uri}, "
             "its failing rows in gate/failing: mend the cause and run again"
         )
-    return discard_equal(candidate, root) or Judged(candidate, verdict, parent)
+    return discard_equal(candidate, root) or Examined(candidate, outcome, parent)
 
 
-def preferences_to_candidate(config: Config, stages: list[Stage], root: str) -> Judged | Release:
-    """A judged candidate, or the latest release where nothing has changed since.
+def preferences_to_candidate(config: Config, stages: list[Stage], root: str) -> Examined | Release:
+    """A examined candidate, or the latest release where nothing has changed since.
 
-    While a run waits for people, others work on its storage: what it judged is judged again where another run has
+    While a run waits for people, others work on its storage: what it examined is examined again where another run has
     published since or has written over the candidate.
     """
     latest = published(root)
     parent = latest["version"] if latest else None
-    judged = write_and_judge(config, stages, parent, root)
-    if config.approval and isinstance(judged, Judged) and not stands(judged.candidate):
-        judged = write_and_judge.with_options(refresh_cache=True)(config, stages, parent, root)
-    return judged
+    examined = write_and_examine(config, stages, parent, root)
+    if config.approval and isinstance(examined, Examined) and not stands(examined.candidate):
+        examined = write_and_examine.with_options(refresh_cache=True)(config, stages, parent, root)
+    return examined

@@ -16,7 +16,7 @@ from prefect.input import RunInput, delete_flow_run_input, filter_flow_run_input
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 
-from flows.preferences_to_candidate import Judged
+from flows.preferences_to_candidate import Examined
 from flows.running.reports import describe, markdown_table
 from flows.running.waiting import can_wait, fired, suspend
 from tasks import warehouse
@@ -45,7 +45,7 @@ class Form(RunInput):
     )
 
 
-def ask_for_approval(config: Config, judged: Judged | Release, root: str) -> Decision | None:
+def ask_for_approval(config: Config, examined: Examined | Release, root: str) -> Decision | None:
     """The approval of a person; None where none is asked for, or nothing is new.
 
     The first execution of a run suspends it here. The one that follows, when the run is resumed, finds the answer.
@@ -53,14 +53,14 @@ def ask_for_approval(config: Config, judged: Judged | Release, root: str) -> Dec
     Raises:
         NotApproved: the person rejected, or this run cannot wait for one.
     """
-    if config.approval is None or isinstance(judged, Release):
+    if config.approval is None or isinstance(examined, Release):
         return None
-    candidate = judged.candidate
+    candidate = examined.candidate
     release = f"release {candidate.version} of {config.name}"
     kept = f"nothing is published, the candidate is kept in {candidate.uri}"
     if not can_wait():
         raise NotApproved(f"{release} needs approval: {kept}; run it as a deployment, with `make serve`, to be asked")
-    key = warehouse.digest(candidate.fingerprint, judged.parent)
+    key = warehouse.digest(candidate.fingerprint, examined.parent)
     decision = answer(key)
     if decision is not None and decision.decision == "approve":
         return decision
@@ -70,7 +70,7 @@ def ask_for_approval(config: Config, judged: Judged | Release, root: str) -> Dec
         )
     forget(key)
     create_markdown_artifact(
-        markdown=describe_candidate(config, config.approval, judged, root),
+        markdown=describe_candidate(config, config.approval, examined, root),
         key="approval",
         description=f"Release {candidate.version} needs approval",
     )
@@ -104,12 +104,12 @@ def forget(key: str) -> None:
         delete_flow_run_input(entry.key)
 
 
-def describe_candidate(config: Config, approval: Approval, judged: Judged, root: str) -> str:
+def describe_candidate(config: Config, approval: Approval, examined: Examined, root: str) -> str:
     """The page for the person: what would change, how sure it is, what the gate warns of."""
-    candidate, latest = judged.candidate, published(root)
+    candidate, latest = examined.candidate, published(root)
     warnings = [
         f"- `{r.suite}.{r.rule}`: {'' if r.failing is None else f'{r.failing:,} rows. '}{r.said}"
-        for r in judged.verdict.results
+        for r in examined.outcome.results
         if r.outcome != "passed"
     ]
     shown = samples(candidate, approval.samples) if approval.samples else []
@@ -121,7 +121,7 @@ def describe_candidate(config: Config, approval: Approval, judged: Judged, root:
         "## Agreement",
         markdown_table(changed_agreement(candidate, latest, root)),
         "## Gate",
-        describe(judged.verdict).split(":", 1)[0],
+        describe(examined.outcome).split(":", 1)[0],
         "\n".join(warnings),
         "## Samples",
         *([show(row) for row in shown] or ["Prompts and answers are withheld."]),

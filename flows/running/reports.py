@@ -1,6 +1,6 @@
 """What people see of a run: artifacts in the Prefect UI, and the summary at its end.
 
-In: stages, the gate's verdict, the release. Out: text and tables of counts; never a prompt or an answer.
+In: stages, the gate's outcome, the release. Out: text and tables of counts; never a prompt or an answer.
 """
 
 import logging
@@ -22,7 +22,7 @@ from prefect.artifacts import (
 from rich.console import Console
 from rich.table import Table
 
-from expectations.verdict import Verdict
+from expectations.outcome import GateOutcome
 from infra import storage
 from tasks import warehouse
 from tasks.errors import SafePairsError
@@ -147,22 +147,22 @@ def print_plan(planned: Sequence[Planned]) -> None:
         )
 
 
-def report_gate(version: str, verdict: Verdict) -> None:
+def report_gate(version: str, outcome: GateOutcome) -> None:
     """Show every rule and what became of it."""
     rules = [
         {"suite": r.suite, "rule": r.rule, "severity": r.severity, "outcome": r.outcome, "rows": r.failing}
-        for r in verdict.results
+        for r in outcome.results
     ]
     rules.sort(key=lambda rule: rule["outcome"] == "passed")
-    create_table_artifact(table=rules, key="gate", description=f"Release {version}: {describe(verdict)}")
+    create_table_artifact(table=rules, key="gate", description=f"Release {version}: {describe(outcome)}")
 
 
-def describe(verdict: Verdict) -> str:
-    """The verdict in one line: what was broken, by rule, what refuses first."""
-    broken = sorted((r for r in verdict.results if r.outcome != "passed"), key=lambda r: r.severity)
+def describe(outcome: GateOutcome) -> str:
+    """The outcome in one line: what was broken, by rule, what refuses first."""
+    broken = sorted((r for r in outcome.results if r.outcome != "passed"), key=lambda r: r.severity)
     rules = ", ".join(f"{r.suite}.{r.rule} {r.outcome} ({r.severity})" for r in broken)
-    outcome = "passed" if verdict.passed else "refused"
-    return f"{outcome}, {len(broken)} of {len(verdict.results)} rules broken" + (f": {rules}" if rules else "")
+    said = "passed" if outcome.passed else "refused"
+    return f"{said}, {len(broken)} of {len(outcome.results)} rules broken" + (f": {rules}" if rules else "")
 
 
 def report_release(release: Release, stages: Sequence[Stage]) -> None:
@@ -179,7 +179,7 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def print_summary(release: Release, stages: Sequence[Stage]) -> None:
-    """Close a run on the terminal: stages, drops, verdict, where the release is, what to type next."""
+    """Close a run on the terminal: stages, drops, the gate's outcome, where the release is, what to type next."""
     console = Console(width=WIDTH, highlight=False)
     table = Table(*(name for name in counts(stages[0])), title="stages", title_justify="left")
     for stage in stages:

@@ -59,7 +59,7 @@ STAGES = columns(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A release that is written and not yet judged: where it stands, its data files, and what identifies it."""
+    """A release that is written and not yet examined: where it stands, its data files, and what identifies it."""
 
     version: str
     uri: str
@@ -157,9 +157,9 @@ def stands(candidate: Candidate) -> bool:
 
 
 def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
-    """What the release is made of, and what it is made and judged by: equal fingerprints mean equal releases."""
+    """What the release is made of, and what it is made and examined by: equal fingerprints mean equal releases."""
     tables = {name: source for name, source in tables_of(stages).items() if name != "stages"}
-    code = [of_function(write_candidate), of_code("expectations.gate", "judge")]
+    code = [of_function(write_candidate), of_code("expectations.gate", "examine")]
     settings = config.model_dump(mode="json", include={"name", "seed", "consensus", "review", "gate"})
     asked: list[Responder | Judge] = [*config.responders, *config.judges]
     models = [(model.name, model.engine.identity(), model.engine.weights()) for model in asked]

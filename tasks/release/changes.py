@@ -18,7 +18,7 @@ OUTCOME = "gate/verdict.json"
 
 
 def holds_the_same(candidate: Candidate, latest: Mapping[str, Any], release: str) -> bool:
-    """Whether every file of a judged candidate equals that of the latest release, whose folder is `release`.
+    """Whether every file of an examined candidate equals that of the latest release, whose folder is `release`.
 
     Versions and what a run took set aside: both differ from run to run, whatever the data.
     """

@@ -1,6 +1,6 @@
 """Publish a candidate that the gate has passed, and find what was published.
 
-In: a judged candidate. Out: `<storage>/releases/<version>/` with `manifest.json`, then `catalog.sql` and the pointer
+In: a candidate that the gate has examined. Out: `<storage>/releases/<version>/` with `manifest.json`, then `catalog.sql` and the pointer
 `latest.json`. Grain: one folder per version, which never changes.
 """
 
@@ -61,7 +61,7 @@ def unchanged(fingerprint: str, root: str) -> Release | None:
 
 
 def discard_equal(candidate: Candidate, root: str) -> Release | None:
-    """The latest release, if it holds what the judged candidate holds, which is then removed; else None.
+    """The latest release, if it holds what the examined candidate holds, which is then removed; else None.
 
     What the candidate was made of is remembered, so that the next run of the same need not write it to find this out.
 

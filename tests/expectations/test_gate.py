@@ -7,9 +7,9 @@ from typing import Literal
 import duckdb
 import pytest
 
-from expectations.gate import SUITES, judge, open_candidate
+from expectations.gate import SUITES, examine, open_candidate
+from expectations.outcome import GateOutcome
 from expectations.rules import SQL
-from expectations.verdict import Verdict
 from tasks.config import AgreementThreshold, load
 from tasks.release.candidate import Candidate, describe_files, write_candidate
 from tasks.release.release import Release
@@ -74,15 +74,15 @@ def spoil(uri: str, file: str, select: str) -> None:
     replace_rows(path, f"SELECT {select} FROM '{path}'")
 
 
-def broken(verdict: Verdict, outcome: str = "violated") -> set[str]:
-    return {f"{result.suite}.{result.rule}" for result in verdict.results if result.outcome == outcome}
+def broken(outcome: GateOutcome, of_rule: str = "violated") -> set[str]:
+    return {f"{result.suite}.{result.rule}" for result in outcome.results if result.outcome == of_rule}
 
 
 def test_a_clean_candidate_passes(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
-    verdict = judge(copied.uri, copied.files, ())
-    assert verdict.passed
-    assert {result.suite for result in verdict.results} == set(SUITES)
+    outcome = examine(copied.uri, copied.files, ())
+    assert outcome.passed
+    assert {result.suite for result in outcome.results} == set(SUITES)
     assert json.loads((Path(copied.uri) / "gate/verdict.json").read_text())["passed"]
     assert (Path(copied.uri) / "gate/docs/index.html").is_file()
 
@@ -106,9 +106,9 @@ def test_every_defect_is_refused_by_its_rule_and_its_rows_are_written_out(
     copied = copy(candidate, tmp_path)
     for rule, file in planted.items():
         spoil(copied.uri, file, DEFECTS[rule][1])
-    verdict = judge(copied.uri, tuple(describe_files(copied.uri)), ())
-    assert not verdict.passed
-    assert set(planted) <= broken(verdict)
+    outcome = examine(copied.uri, tuple(describe_files(copied.uri)), ())
+    assert not outcome.passed
+    assert set(planted) <= broken(outcome)
     for rule in planted:
         assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{rule}.parquet").fetchall()
 
@@ -130,7 +130,7 @@ def test_a_stage_that_nothing_recounts_and_a_recount_of_no_stage_are_refused(
     copied = copy(candidate, tmp_path)
     path = f"{copied.uri}/annotations/stages.parquet"
     replace_rows(path, query.format(path))
-    assert "release.release_counts" in broken(judge(copied.uri, tuple(describe_files(copied.uri)), ()))
+    assert "release.release_counts" in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
     failing = duckdb.read_parquet(f"{copied.uri}/gate/failing/release.release_counts.parquet")
     assert failing.select("stage").fetchall() == [(stage,)]
 
@@ -165,14 +165,14 @@ def test_a_prompt_on_both_sides_of_the_split_is_refused(candidate: Candidate, tm
     train, test = (f"{copied.uri}/prompts/{split}.parquet" for split in ("train", "test"))
     leaked = f"SELECT upper(prompt) || '!' AS prompt, prompt_source FROM '{train}' LIMIT 1"
     replace_rows(test, f"FROM '{test}' UNION ALL ({leaked})")
-    assert "release.release_leak" in broken(judge(copied.uri, tuple(describe_files(copied.uri)), ()))
+    assert "release.release_leak" in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
 
 
 def test_a_table_of_other_columns_is_refused(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
     for path in Path(copied.uri).glob("qa/*/*.parquet"):
         replace_rows(str(path), f"SELECT * EXCLUDE (prompt_source) FROM '{path}'")
-    assert "qa.columns" in broken(judge(copied.uri, tuple(describe_files(copied.uri)), ()))
+    assert "qa.columns" in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
 
 
 def test_duplicate_rows_are_refused(candidate: Candidate, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_duplicate_rows_are_refused(candidate: Candidate, tmp_path: Path) -> Non
     path = f"{copied.uri}/{DUAL}.parquet"
     replace_rows(path, f"FROM '{path}' UNION ALL FROM '{path}'")
     rule = "dual.response_0_sha256_response_1_sha256_response_0_source_unique"
-    assert rule in broken(judge(copied.uri, tuple(describe_files(copied.uri)), ()))
+    assert rule in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
     assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{rule}.parquet").fetchall()[0][-1] == 2
 
 
@@ -189,8 +189,8 @@ def test_files_that_are_not_what_the_manifest_says_are_refused(candidate: Candid
     with (Path(copied.uri) / "README.md").open("a") as card:
         card.write("\nOne more line.\n")
     (Path(copied.uri) / "stray.txt").write_text("?")
-    verdict = judge(copied.uri, copied.files, ())
-    assert not verdict.passed
+    outcome = examine(copied.uri, copied.files, ())
+    assert not outcome.passed
     failing = duckdb.read_parquet(f"{copied.uri}/gate/failing/release.release_files.parquet").fetchall()
     assert {path for (path,) in failing} == {"README.md", "stray.txt"}
 
@@ -198,17 +198,17 @@ def test_files_that_are_not_what_the_manifest_says_are_refused(candidate: Candid
 def test_a_rule_that_crashes_refuses_and_is_told_from_a_violated_one(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
     spoil(copied.uri, "annotations/preferences", "* EXCLUDE (better_agreement)")
-    verdict = judge(copied.uri, tuple(describe_files(copied.uri)), ())
-    assert not verdict.passed
-    assert "preferences.preferences_depend_on_order" in broken(verdict, "crashed")
-    assert all(result.said for result in verdict.results if result.outcome == "crashed")
+    outcome = examine(copied.uri, tuple(describe_files(copied.uri)), ())
+    assert not outcome.passed
+    assert "preferences.preferences_depend_on_order" in broken(outcome, "crashed")
+    assert all(result.said for result in outcome.results if result.outcome == "crashed")
 
 
 def test_what_the_gate_writes_holds_no_prompt_and_no_answer(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
     spoil(copied.uri, QA, "* REPLACE ('sesame ' || response AS response, 9 AS severity_level)")
     spoil(copied.uri, "prompts/train", "* REPLACE ('sesame' AS prompt)")
-    assert not judge(copied.uri, tuple(describe_files(copied.uri)), ()).passed
+    assert not examine(copied.uri, tuple(describe_files(copied.uri)), ()).passed
     pages = [path for path in (Path(copied.uri) / "gate").rglob("*") if path.suffix in {".html", ".json"}]
     assert pages
     assert not any("sesame" in page.read_text() for page in pages)
@@ -249,9 +249,9 @@ def test_an_agreement_that_is_not_reached_or_does_not_exist_is_a_violation(
 ) -> None:
     copied = copy(candidate, tmp_path)
     threshold = AgreementThreshold(question="safety", at_least=0.6, severity=severity)
-    verdict = judge(copied.uri, agreeing(copied.uri, value), [threshold])
-    assert verdict.passed == passed
-    found = {rule for rule in broken(verdict) if rule.startswith("agreement")}
+    outcome = examine(copied.uri, agreeing(copied.uri, value), [threshold])
+    assert outcome.passed == passed
+    found = {rule for rule in broken(outcome) if rule.startswith("agreement")}
     assert found == ({violated} if violated else set())
     if violated:
         assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{violated}.parquet").fetchall()[0][:3] == (

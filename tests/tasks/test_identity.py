@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from expectations.gate import judge
+from expectations.gate import examine
 from tasks import config as configs
 from tasks import identity, warehouse
 from tasks.config import Config
@@ -148,7 +148,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, cluster: RunJob) -> Built:
         sys.addaudithook(note_open)
         OPENED.clear()
         candidate = traced(write_candidate, called)(config, stages, "1", release_fingerprint(config, stages), root)
-        judge(candidate.uri, candidate.files, config.gate.agreement)
+        examine(candidate.uri, candidate.files, config.gate.agreement)
         opened = set(OPENED)
     return Built(config, made, stages, called, opened)
 

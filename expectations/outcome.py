@@ -17,7 +17,7 @@ class RuleResult:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateOutcome:
     """The gate's answer: whether to publish, and every rule's result."""
 
     passed: bool
