@@ -14,6 +14,7 @@ import pytest
 from prefect import flow
 
 from flows.pipeline import main, pipeline
+from flows.running.perform import perform_in_run
 from flows.sources_to_prompts import sources_to_prompts
 from tasks import config as configs
 from tasks import identity
@@ -169,3 +170,22 @@ def test_a_retry_does_again_what_mended_code_has_to_do_with(
     forget()
     assert len(attempts) == 2
     assert len(calls) == times
+
+
+def test_a_retry_makes_again_the_tables_that_were_deleted_or_broke_since(tmp_path: Path, prefect_server: None) -> None:
+    settings = configs.load(str(write_config(tmp_path)))
+    made: list[Stage] = []
+
+    @flow(retries=2)
+    def failing_twice() -> None:
+        made.extend(perform_in_run(sources_to_prompts, (settings, str(tmp_path / "tables"))))
+        if len(made) == 1:
+            shutil.rmtree(tmp_path / "tables")
+            raise ValueError("once")
+        if len(made) == 2:
+            Path(made[0].tables["prompts"].uri).write_bytes(b"PAR1")
+            raise ValueError("twice")
+
+    failing_twice()
+    assert len({stage.tables["prompts"] for stage in made}) == 1
+    assert pq.read_table(made[0].tables["prompts"].uri).num_rows == made[0].rows_kept
