@@ -223,12 +223,12 @@ def files(module: str, statement: ast.stmt) -> dict[str, str]:
 
 
 def of_file(path: Path) -> str:
-    """What a file says: values of TOML, a query and the line above it, which people read of a rule, or the whole text."""
+    """What a file says: values of TOML, a query and the line above it, which people read of a rule, or its whole text."""
     text = path.read_text(encoding="utf-8")
     match path.suffix:
         case ".toml":
             return digest(tomllib.loads(text))
-        case ".sql":
+        case ".sql" if "sql" in path.parts:
             return digest(text.partition("\n")[0], with_macros(parsed(text)))
     return text
 

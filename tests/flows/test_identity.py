@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from prefect import flow
+from prefect import Task, flow
 
 from flows.pipeline import main, pipeline
 from flows.running.perform import perform_in_run
@@ -170,6 +171,13 @@ def test_a_retry_does_again_what_mended_code_has_to_do_with(
     forget()
     assert len(attempts) == 2
     assert len(calls) == times
+
+
+def test_the_code_of_every_task_has_an_identity() -> None:
+    modules = [import_module(f"flows.{path.stem}") for path in (ROOT / "flows").glob("*_to_*.py")]
+    tasks = {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Task)}
+    assert len(tasks) >= len(modules)
+    assert len({identity.of_function(task.fn) for task in tasks.values()}) == len(tasks)
 
 
 def test_a_retry_makes_again_the_tables_that_were_deleted_or_broke_since(tmp_path: Path, prefect_server: None) -> None:
