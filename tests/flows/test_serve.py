@@ -73,5 +73,5 @@ def test_a_served_deployment_is_scheduled_and_runs(tmp_path: Path) -> None:
         keys = {artifact["key"] for artifact in ask(api, "/artifacts/filter")}
         assert {"sources-to-prompts", "prompts-to-responses", "pairs-to-preferences", "gate", "release"} <= keys
         assert {"progress-responses-by-scripted-a", "progress-labels-by-judge"} <= keys
-        assert any(log["name"] == "tasks.store" for log in ask(api, "/logs/filter"))
+        assert any(log["name"] == "tasks.work.store" for log in ask(api, "/logs/filter"))
     assert (tmp_path / "storage/releases/latest.json").is_file()
