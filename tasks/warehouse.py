@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks.errors import StorageError
-from tasks.identity import digest as digest  # noqa: PLC0414
-from tasks.identity import macro_definitions, of_function, of_query, query
+from tasks.identity import digest, macro_definitions, of_function, of_query, query
 from tasks.tables import DROPPED, Ref, Table
 
 logger = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from pydantic.config import JsonDict
 from flows.preferences_to_candidate import Examined
 from flows.running.reports import describe, markdown_table
 from flows.running.waiting import can_wait, fired, suspend
-from tasks import warehouse
 from tasks.config import Approval, Config
 from tasks.errors import NotApproved
+from tasks.identity import digest
 from tasks.release.changes import changed_agreement, changed_rows, samples
 from tasks.release.release import Decision, Release, published
 
@@ -60,7 +60,7 @@ def ask_for_approval(config: Config, examined: Examined | Release, root: str) ->
     kept = f"nothing is published, the candidate is kept in {candidate.uri}"
     if not can_wait():
         raise NotApproved(f"{release} needs approval: {kept}; run it as a deployment, with `make serve`, to be asked")
-    key = warehouse.digest(candidate.fingerprint, examined.parent)
+    key = digest(candidate.fingerprint, examined.parent)
     decision = answer(key)
     if decision is not None and decision.decision == "approve":
         return decision

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks import warehouse
+from tasks.identity import digest
 
 
 def cut(uri: str, rows: int) -> list[dict[str, str | int]]:
@@ -59,7 +60,7 @@ def commit(block: pa.Table, store: str) -> pa.Table:
     errors = block["error"].to_pylist() if "error" in block.column_names else [None] * block.num_rows
     answered = sorted(zip(block.column(0).to_pylist(), (error is not None for error in errors), strict=True))
     if answered:
-        put(block, storage.join(store, f"{warehouse.digest(answered)}.parquet"))
+        put(block, storage.join(store, f"{digest(answered)}.parquet"))
     tokens = {
         name: [pc.sum(block[name]).as_py() or 0 if name in block.column_names else 0]
         for name in ("input_tokens", "output_tokens")

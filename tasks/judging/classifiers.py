@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tasks.identity import digest
 from tasks.judging.rubric import HERE, RUBRICS
 from tasks.tables import TEXT, columns
-from tasks.warehouse import digest
 
 MAPPING = columns(code=TEXT, harm_category=TEXT)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks import warehouse
+from tasks.identity import digest
 from tasks.tables import CIRCLES, RESOLVED, Ref
 
 ITERATIONS = 200
@@ -35,7 +36,7 @@ def untie(circles: pa.Table) -> pa.Table:
     found: list[dict[str, object]] = []
     for (_, _, question), compared in groups.items():
         known = {str(row[side]) for row in compared for side in ("response_0_id", "response_1_id")}
-        answers = sorted(known, key=lambda answer: warehouse.digest(question, answer))
+        answers = sorted(known, key=lambda answer: digest(question, answer))
         place = {answer: number for number, answer in enumerate(answers)}
         sides = [(place[str(row["response_0_id"])], place[str(row["response_1_id"])]) for row in compared]
         strength = bradley_terry(len(answers), sides, [float(str(row["share_1"])) for row in compared])

@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from tasks.identity import digest
 from tasks.judging.rubric import QUESTIONS
 from tasks.tables import FLAG, TEXT, Table, columns
-from tasks.warehouse import digest
 
 Row = dict[str, Any]
 LABEL_CHOICES = ("safety", "harm_category", "severity")

@@ -16,6 +16,7 @@ import pyarrow as pa
 from infra import storage
 from tasks import warehouse
 from tasks.errors import ReviewError, StorageError
+from tasks.identity import digest
 from tasks.judging.rubric import PEOPLE_RUBRIC
 from tasks.people.exports import STATEMENTS, Row, exported, is_task, statements
 from tasks.tables import HARM_CATEGORIES, VERDICTS, Ref, Stage, screened
@@ -119,4 +120,4 @@ def states(tasks: list[Any]) -> dict[str, Row]:
         for annotation in task["annotations"]
         if isinstance(annotation, dict)
     ]
-    return {warehouse.digest(told): told for told in found}
+    return {digest(told): told for told in found}

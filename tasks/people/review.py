@@ -12,6 +12,7 @@ from typing import Any, Literal
 from infra import storage
 from tasks import warehouse
 from tasks.config import Review
+from tasks.identity import digest
 from tasks.judging.rubric import PEOPLE_RUBRIC, QUESTIONS
 from tasks.people import interface
 from tasks.people.exports import LABEL_CHOICES
@@ -57,7 +58,7 @@ def make_project(review: Review, queue: Ref, tables: Tables, root: str) -> Proje
     for kind in KINDS:
         files[f"{kind}.json"] = json.dumps([task(kind, row, review.show_models) for row in rows[kind]], indent=1)
         files[f"{kind}.xml"] = INTERFACES[kind](review.show_models)
-    fingerprint = warehouse.digest(files)
+    fingerprint = digest(files)
     uri = storage.join(root, "review", fingerprint)
     with warehouse.writing(uri):
         for name, text in files.items():
@@ -120,7 +121,7 @@ def title(kind: Kind, name: str) -> str:
 def short(name: str) -> str:
     """The dataset's name, or as much of it as there is room for and a hash of the whole."""
     room = TITLE_CHARS - len(f"answers {PEOPLE_RUBRIC} ")
-    return name if len(name) <= room else f"{name[: room - 9]}-{warehouse.digest(name)[:8]}"
+    return name if len(name) <= room else f"{name[: room - 9]}-{digest(name)[:8]}"
 
 
 def is_of(found: str, name: str) -> bool:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.config import Config, Judge, Responder
-from tasks.identity import of_code, of_function, query
+from tasks.identity import digest, of_code, of_function, query
 from tasks.judging.agreement import agreement, agreement_patterns
 from tasks.tables import INTEGER, REAL, TEXT, Stage, columns, tables_by_name
 from tasks.warehouse import Source, Tables
@@ -163,4 +163,4 @@ def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     settings = config.model_dump(mode="json", include={"name", "seed", "consensus", "review", "gate"})
     asked: list[Responder | Judge] = [*config.responders, *config.judges]
     models = [(model.name, model.engine.identity(), model.engine.weights()) for model in asked]
-    return warehouse.digest(code, settings, models, warehouse.identities(tables))
+    return digest(code, settings, models, warehouse.identities(tables))

@@ -17,6 +17,7 @@ from infra import storage
 from tasks import warehouse
 from tasks.config import Model
 from tasks.engines.blocks import put
+from tasks.identity import digest
 from tasks.tables import COMPLETIONS, EMBEDDINGS, Cost, Ref, Table
 from tasks.work.job import Job, Progress, RunJob
 
@@ -57,7 +58,7 @@ def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost
     if cost.asked:
         job = Job(
             # With all settings: a job that runs already with others must not be taken for this one.
-            id=warehouse.digest(work.identity, wanted.fingerprint, uri, work.model.model_dump(mode="json"))[:20],
+            id=digest(work.identity, wanted.fingerprint, uri, work.model.model_dump(mode="json"))[:20],
             name=work.name,
             model=work.model,
             pending=missing(work, wanted, stored, held, folder),
@@ -70,7 +71,7 @@ def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost
 
 def store_address(folder: str, kept: Table, identity: str) -> str:
     """Where the rows of one model stand below `folder`."""
-    return storage.join(folder, kept.name, warehouse.digest(identity)[:16])
+    return storage.join(folder, kept.name, digest(identity)[:16])
 
 
 def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref]:
@@ -80,19 +81,19 @@ def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref]:
     """
     blocks = storage.listing(uri, ".parquet")
     # Without rows, but with all columns: a store may be empty, or hold blocks of an older version only.
-    shape = storage.join(uri, f"columns-{warehouse.digest(work.kept.schema.to_string())[:8]}.parquet")
+    shape = storage.join(uri, f"columns-{digest(work.kept.schema.to_string())[:8]}.parquet")
     if shape not in blocks:
         put(work.kept.schema.empty_table(), shape)
     all_blocks = storage.join(uri, "*.parquet")
     names = [block.rsplit("/", 1)[-1] for block in blocks]
-    stored = Ref(all_blocks, len(names), warehouse.digest(names))
+    stored = Ref(all_blocks, len(names), digest(names))
     try:
         (found,) = warehouse.rows(f"{work.kept.name}_held", {"wanted": wanted, "stored": stored})
     except duckdb.Error:
         if not sum(map(warehouse.set_aside, blocks)):
             raise
         return look_up(work, wanted, uri)
-    return stored, Ref(all_blocks, found["rows"], warehouse.digest(found["rows"], found["content"]))
+    return stored, Ref(all_blocks, found["rows"], digest(found["rows"], found["content"]))
 
 
 def missing(work: Work, wanted: Ref, stored: Ref, held: Ref, folder: str) -> Ref:
@@ -117,7 +118,7 @@ def compact(folder: str) -> None:
 
 def join_blocks(blocks: list[str], uri: str) -> None:
     """Make one file of all blocks, then delete them."""
-    joined = storage.join(uri, f"{warehouse.digest(blocks)}.parquet")
+    joined = storage.join(uri, f"{digest(blocks)}.parquet")
     with warehouse.connect({"blocks": [Ref(block, 0, "") for block in blocks]}) as connection:
         warehouse.write(connection, "FROM blocks", joined, {})
     storage.remove_files(blocks)

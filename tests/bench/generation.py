@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import torch
 
 from infra import ray_cluster
-from tasks import warehouse
 from tasks.engines.vllm import Vllm
+from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work.job import fill
 from tasks.work.store import Work, obtain
@@ -106,7 +106,7 @@ def stage(folder: Path, number: int) -> dict[str, float]:
     work = Work("bench", settings.identity(), settings, REQUESTS, COMPLETIONS)
     with tempfile.TemporaryDirectory(dir=folder) as tables, ray_cluster.ray_cluster():
         ray_cluster.connect(2)
-        _, cost = obtain(work, Ref(str(wanted), number, warehouse.digest(number)), tables, fill)
+        _, cost = obtain(work, Ref(str(wanted), number, digest(number)), tables, fill)
     return {"tokens": cost.output_tokens, "seconds": cost.seconds, "start": cost.start_seconds}
 
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from infra import storage
-from tasks import warehouse
 from tasks.engines.vllm import Vllm
+from tasks.identity import digest
 from tasks.judging.rubric import rubrics
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, Cost, Ref
 from tasks.work.job import RunJob
@@ -36,7 +36,7 @@ def request(name: str, **values: object) -> Row:
 def ask(model: Vllm, requests: list[Row], folder: Path, run: RunJob) -> tuple[Ref, dict[str, Row], Cost]:
     uri = folder / "requests.parquet"
     pq.write_table(make(REQUESTS, requests), uri)
-    wanted = Ref(str(uri), len(requests), warehouse.digest([request["request_id"] for request in requests]))
+    wanted = Ref(str(uri), len(requests), digest([request["request_id"] for request in requests]))
     work = Work("answers", model.identity(), model, REQUESTS, COMPLETIONS)
     found, cost = obtain(work, wanted, str(folder / "tables"), run)
     return found, {row["request_id"]: row for row in read(found)}, cost

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.errors import ConfigError
+from tasks.identity import digest
 from tasks.tables import HARM_CATEGORIES, TEXT, columns
-from tasks.warehouse import digest
 
 HERE = Path(__file__).parent
 QUESTIONS = ("harm", "helpfulness", "harmlessness", "overall")

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks import warehouse
 from tasks.engines.endpoint import EndpointEngine
 from tasks.engines.openai import OpenAI
+from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work.job import RunJob
 from tasks.work.store import Work, obtain
@@ -131,7 +131,7 @@ def test_requests_are_spread_over_the_minute(served: Endpoint) -> None:
 def wanted(folder: Path, *questions: str) -> Ref:
     uri = folder / "wanted.parquet"
     pq.write_table(requests(*questions), uri)
-    return Ref(str(uri), len(questions), warehouse.digest(questions))
+    return Ref(str(uri), len(questions), digest(questions))
 
 
 def test_a_request_that_ended_in_an_error_is_asked_again_by_the_next_run(

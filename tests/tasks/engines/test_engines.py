@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from flows.running.clusters import manifest
-from tasks import preflight, warehouse
+from tasks import preflight
 from tasks.config import KubeRay, Model, describe, load
 from tasks.engines import EngineSection
 from tasks.engines.openai import OpenAI
@@ -18,6 +18,7 @@ from tasks.engines.sentence_transformers import SentenceTransformers
 from tasks.engines.transformers import Transformers
 from tasks.engines.vllm import Vllm
 from tasks.errors import ModelError
+from tasks.identity import digest
 from tasks.section import Section
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work import store
@@ -141,7 +142,7 @@ def test_weights_are_the_same_wherever_and_however_they_run(tmp_path: Path) -> N
 def wanted(folder: Path) -> Ref:
     uri = folder / "wanted.parquet"
     pq.write_table(make(REQUESTS, [{"request_id": name, "user": "Hello?", "seed": 1} for name in "ab"]), uri)
-    return Ref(str(uri), 2, warehouse.digest("ab"))
+    return Ref(str(uri), 2, digest("ab"))
 
 
 def work(model: Any) -> Work:

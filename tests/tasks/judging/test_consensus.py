@@ -10,6 +10,7 @@ from crowdkit.aggregation import BradleyTerry
 
 from tasks import warehouse
 from tasks.config import Consensus
+from tasks.identity import digest
 from tasks.judging.consensus import weigh
 from tasks.judging.cycles import bradley_terry, untie
 from tasks.tables import (
@@ -25,7 +26,7 @@ from tests.tasks.rows import Row, make, read, select, with_opinions
 def kept(folder: Path, rows: list[Row]) -> Ref:
     uri = folder / "opinions.parquet"
     pq.write_table(with_opinions(rows)["opinions"], uri)
-    return Ref(str(uri), len(rows), warehouse.digest(len(rows)))
+    return Ref(str(uri), len(rows), digest(len(rows)))
 
 
 def test_dawid_skene_trusts_the_annotator_that_is_right_more_often(tmp_path: Path) -> None:

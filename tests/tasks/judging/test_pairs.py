@@ -4,8 +4,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks import warehouse
 from tasks.config import Config, load
+from tasks.identity import digest
 from tasks.judging.pairs import pair_responses
 from tasks.tables import HARM_CATEGORIES, LABELS, RESPONSES, Ref, Stage
 from tests.tasks.rows import make, read
@@ -42,7 +42,7 @@ def paired(folder: Path, pairs: str, *sides: tuple[tuple[int, tuple[str, ...]], 
     refs = []
     for table, rows in ((RESPONSES, responses), (LABELS, labels)):
         pq.write_table(make(table, rows), folder / f"{table.name}.parquet")
-        refs.append(Ref(str(folder / f"{table.name}.parquet"), len(rows), warehouse.digest(rows)))
+        refs.append(Ref(str(folder / f"{table.name}.parquet"), len(rows), digest(rows)))
     return pair_responses(config(folder, pairs), refs[0], refs[1], str(folder))
 
 

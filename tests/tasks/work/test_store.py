@@ -4,12 +4,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra import storage
-from tasks import warehouse
 from tasks.engines.blocks import put
 from tasks.engines.scripted import Scripted
 from tasks.engines.transformers import Transformers
 from tasks.engines.vllm import Vllm
 from tasks.errors import ModelError, StorageError
+from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work import store
 from tasks.work.job import Job, RunJob
@@ -21,7 +21,7 @@ def requests(folder: Path, *ids: str) -> Ref:
     uri = folder / f"{len(ids)}.parquet"
     rows = [{"request_id": request_id, "user": "How are you?", "seed": 1} for request_id in ids]
     pq.write_table(make(REQUESTS, rows), uri)
-    return Ref(str(uri), len(ids), warehouse.digest(ids))
+    return Ref(str(uri), len(ids), digest(ids))
 
 
 def work(folder: Path, fault: Path | None = None) -> Work:
