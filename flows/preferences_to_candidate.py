@@ -46,7 +46,7 @@ def write_and_examine(config: Config, stages: list[Stage], parent: str | None, r
 
 
 def preferences_to_candidate(config: Config, stages: list[Stage], root: str) -> Examined | Release:
-    """A examined candidate, or the latest release where nothing has changed since.
+    """An examined candidate, or the latest release where nothing has changed since.
 
     While a run waits for people, others work on its storage: what it examined is examined again where another run has
     published since or has written over the candidate.
