@@ -54,6 +54,6 @@ def preferences_to_candidate(config: Config, stages: list[Stage], root: str) -> 
     latest = published(root)
     parent = latest["version"] if latest else None
     examined = write_and_examine(config, stages, parent, root)
-    if config.approval and isinstance(examined, Examined) and not stands(examined.candidate):
+    if isinstance(examined, Examined) and not stands(examined.candidate):
         examined = write_and_examine.with_options(refresh_cache=True)(config, stages, parent, root)
     return examined

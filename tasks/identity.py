@@ -2,17 +2,21 @@
 
 In: the name of a query, or a function of ours. Out: a hash. A query is its syntax tree, as DuckDB parses it, with the macros
 that it uses. A function is what its name leads to, from name to name through our modules, down to constants and to the
-queries and files that they name. Docstrings, annotations and comments are left out. So are methods of what a function is
-given, whose values count; libraries, whose versions stand in requirements.lock; and `infra`, which says where things run.
+queries and files that they name, and to the versions of the libraries that they import. Docstrings, annotations and comments
+are left out. So are methods of what a function is given, whose values count, and `infra`, which says where things run.
+All code is taken as it was when this process first looked at it, which is what the process runs.
 """
 
 import ast
+import fnmatch
+import glob
 import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +36,23 @@ def digest(*parts: object) -> str:
 
 @cache
 def queries() -> dict[str, Path]:
-    """Every query by its name, which is its own whatever room it stands in."""
-    return {path.stem: path for path in sorted((ROOT / "tasks").rglob("sql/*.sql")) if path != ROOT / MACROS}
+    """Every query by its name, which is its own whatever room it stands in; raises ValueError where two have one name."""
+    found: dict[str, Path] = {}
+    for path in sorted((ROOT / "tasks").rglob("sql/*.sql")):
+        if path.stem in found:
+            raise ValueError(f"{path}: {found[path.stem]} has the same name; rename one of the two queries")
+        if path != ROOT / MACROS:
+            found[path.stem] = path
+    return found
 
 
+@cache
 def query(name: str) -> str:
     """The text of `<name>.sql`."""
     return queries()[name].read_text(encoding="utf-8")
 
 
+@cache
 def macro_definitions() -> str:
     """The statements that define all macros."""
     return (ROOT / MACROS).read_text(encoding="utf-8")
@@ -133,14 +145,35 @@ def reached(module: str, name: str) -> dict[str, str]:
         found[here] = "\n".join(map(ast.unparse, statements))
         for statement in statements:
             waiting += leads(module, statement)
-            found |= files(module, statement)
+            found |= files(module, statement) | libraries(statement)
     return found
+
+
+def libraries(statement: ast.stmt) -> dict[str, str]:
+    """The versions of the libraries that are imported in a statement."""
+    imported = [node for node in ast.walk(statement) if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = [alias.name for node in imported if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module or "" for node in imported if isinstance(node, ast.ImportFrom)]
+    packages = {module.split(".")[0] for module in modules if module not in sources()}
+    return {f"library {package}": installed(package) for package in packages & distributions().keys()}
+
+
+@cache
+def installed(package: str) -> str:
+    """The distributions that a package comes from, with their versions."""
+    return " ".join(f"{name} {metadata.version(name)}" for name in sorted(set(distributions()[package])))
+
+
+@cache
+def distributions() -> Mapping[str, list[str]]:
+    """The installed distributions by the names of the packages that they hold."""
+    return metadata.packages_distributions()
 
 
 @cache
 def names(module: str) -> Names:
     """The statements of a module by the names that they bind; those that bind none belong to every name, under ``."""
-    return bindings(source(module))
+    return bindings(sources()[module])
 
 
 @cache
@@ -153,18 +186,12 @@ def bindings(text: str) -> Names:
     return found
 
 
-def source(module: str) -> str:
-    """The text of one of our modules."""
-    path = ROOT.joinpath(*module.split("."))
-    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
-
-
-def is_ours(module: str) -> bool:
-    """Whether there is a module or package of ours under this name."""
-    path = ROOT.joinpath(*module.split("."))
-    return module.split(".", maxsplit=1)[0] in OURS and (
-        path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
-    )
+@cache
+def sources() -> dict[str, str]:
+    """The text of each of our modules, by its name."""
+    paths = [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
+    names = (".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths)
+    return {name: path.read_text(encoding="utf-8") for name, path in zip(names, paths, strict=True)}
 
 
 def bound(statement: ast.stmt) -> list[str]:
@@ -200,26 +227,43 @@ def imported(statement: ast.ImportFrom, wanted: set[str], attribute: str | None 
         whole = f"{statement.module}.{alias.name}"
         if (alias.asname or alias.name) not in wanted or not statement.module:
             continue
-        if is_ours(whole):
+        if whole in sources():
             yield from [(whole, attribute)] if attribute else ((whole, name) for name in names(whole))
-        elif is_ours(statement.module):
+        elif statement.module in sources():
             yield statement.module, alias.name
 
 
 def files(module: str, statement: ast.stmt) -> dict[str, str]:
-    """The content of the queries that a statement names, and of the files and folders beside its module."""
+    """The content of the queries that a statement names, and of the files and folders beside its module.
+
+    A constant `Path(__file__).parent` names all that stands there.
+    """
     found: dict[str, str] = {}
     path = ROOT.joinpath(*module.split("."))
     folder = path if path.is_dir() else path.parent
+    beside: list[Path] = []
     for node in ast.walk(statement):
         match node:
             case ast.Call(func=ast.Name(id="query") | ast.Attribute(value=ast.Name(id="warehouse")), args=arguments):
-                named = [str(a.value) for a in arguments if isinstance(a, ast.Constant)]
-                found |= {f"{name}.sql": of_query(name) for name in named if name in queries()}
-            case ast.BinOp(op=ast.Div(), right=ast.Constant(value=str(name))) if (folder / name).exists():
-                beside = [folder / name, *sorted((folder / name).rglob("*"))]
-                found |= {str(p.relative_to(ROOT)): of_file(p) for p in beside if p.is_file() and p.suffix != ".pyc"}
-    return found
+                named = [name for a in arguments for name in fnmatch.filter(queries(), pattern(a))]
+                found |= {f"{name}.sql": of_query(name) for name in named}
+            case ast.BinOp(op=ast.Div(), right=right) if wanted := pattern(right):
+                for path in sorted(folder.glob(wanted)):
+                    beside += [path, *sorted(path.rglob("*"))]
+    if isinstance(statement, ast.Assign) and ast.unparse(statement.value) == "Path(__file__).parent":
+        beside += sorted(folder.rglob("*"))
+    told = (path for path in beside if path.is_file() and path.suffix not in (".py", ".pyc"))
+    return found | {str(path.relative_to(ROOT)): of_file(path) for path in told}
+
+
+def pattern(named: ast.expr) -> str:
+    """What a text in the code may name, as a pattern: itself, or with `*` where a value is filled in; else nothing."""
+    match named:
+        case ast.Constant(value=str(text)):
+            return glob.escape(text)
+        case ast.JoinedStr(values=parts):
+            return "".join(pattern(part) or "*" for part in parts)
+    return ""
 
 
 def of_file(path: Path) -> str:
@@ -228,13 +272,19 @@ def of_file(path: Path) -> str:
     match path.suffix:
         case ".toml":
             return digest(tomllib.loads(text))
-        case ".sql" if "sql" in path.parts:
+        case ".sql" if "sql" in path.relative_to(ROOT).parts:
             return digest(text.partition("\n")[0], with_macros(parsed(text)))
     return text
 
 
 class Bare(ast.NodeTransformer):
     """Takes docstrings and annotations out of a module; the fields of a class keep theirs, which may be read."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """A name that is given its value, without annotation."""
+        if node.value is None:
+            return ast.Pass()
+        return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """A function without its docstring and annotations."""
@@ -246,13 +296,19 @@ class Bare(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """A class without its docstring."""
-        return self.undocumented(node)
+        fields = {place: part for place, part in enumerate(node.body) if isinstance(part, ast.AnnAssign)}
+        node.body = [ast.Pass() if place in fields else part for place, part in enumerate(node.body)]
+        self.generic_visit(node)
+        for place, field in fields.items():
+            node.body[place] = field
+        node.body = [part for part in node.body if not is_text(part)] or [ast.Pass()]
+        return node
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
         """A module without its docstring."""
         return self.undocumented(node)
 
-    def undocumented(self, node: ast.FunctionDef | ast.ClassDef | ast.Module) -> ast.AST:
+    def undocumented(self, node: ast.FunctionDef | ast.Module) -> ast.AST:
         """Without texts that stand by themselves: the docstrings of what holds them, and of constants."""
         self.generic_visit(node)
         node.body = [part for part in node.body if not is_text(part)] or [ast.Pass()]
@@ -273,3 +329,6 @@ def bare(module: ast.Module) -> ast.Module:
     found = Bare().visit(module)
     assert isinstance(found, ast.Module)  # noqa: S101 (a module stays one)
     return found
+
+
+sources()

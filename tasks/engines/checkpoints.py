@@ -25,7 +25,10 @@ def checkpoint_identity(model: str, config: str = "config.json") -> str:
     folder = checkpoint_folder(model, config)
     content = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content.update(f"{file.relative_to(folder)}\0".encode())
+        name = file.relative_to(folder)
+        if any(part.startswith(".") for part in name.parts):
+            continue  # what tools of the hub note beside a download
+        content.update(f"{name}\0".encode())
         with file.open("rb") as stream:
             content.update(hashlib.file_digest(stream, "sha256").digest())
     return f"{folder.name}@{content.hexdigest()[:16]}"

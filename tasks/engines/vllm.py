@@ -63,13 +63,13 @@ class Vllm(EngineSection):
 
     def weights(self) -> str:
         """The folder and the SHA-256 of its files, or the name on the hub and the revision."""
+        if Path(storage.resolve(self.model)).is_dir():
+            return checkpoint_identity(self.model)
         if self.revision:
             return f"{self.model}@{self.revision}"
-        if not Path(storage.resolve(self.model)).is_dir():
-            raise ModelError(
-                f"model {self.model}: no such folder; mend its path, or give a `revision` if it is a model on the hub"
-            )
-        return checkpoint_identity(self.model)
+        raise ModelError(
+            f"model {self.model}: no such folder; mend its path, or give a `revision` if it is a model on the hub"
+        )
 
     def check(self, runs_here: bool) -> None:
         """Find the model, its adapter and, where it runs here, vLLM."""

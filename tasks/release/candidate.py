@@ -160,7 +160,8 @@ def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     """What the release is made of, and what it is made and examined by: equal fingerprints mean equal releases."""
     tables = {name: source for name, source in tables_of(stages).items() if name != "stages"}
     code = [of_function(write_candidate), of_code("expectations.gate", "examine")]
+    sums = [(stage.name, stage.grain, stage.rows_in, stage.rows_kept, stage.dropped.rows) for stage in stages]
     settings = config.model_dump(mode="json", include={"name", "seed", "consensus", "review", "gate"})
     asked: list[Responder | Judge] = [*config.responders, *config.judges]
     models = [(model.name, model.engine.identity(), model.engine.weights()) for model in asked]
-    return digest(code, settings, models, warehouse.identities(tables))
+    return digest(code, settings, models, sums, warehouse.identities(tables))

@@ -8,6 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from infra import storage
 from tasks import warehouse
 from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, SPLITS, Candidate
@@ -25,11 +29,14 @@ def holds_the_same(candidate: Candidate, latest: Mapping[str, Any], release: str
     outcome = [{"path": OUTCOME, "sha256": None}]
     ours = {file["path"]: file["sha256"] for file in [*candidate.files, *outcome]}
     theirs = {file["path"]: file["sha256"] for file in latest["files"] if is_compared(file["path"])}
-    return ours.keys() == theirs.keys() and all(
-        ours[path] == theirs[path]
-        or content(candidate.uri, path, candidate.version) == content(release, path, latest["version"])
-        for path in ours
-    )
+    try:
+        return ours.keys() == theirs.keys() and all(
+            ours[path] == theirs[path]
+            or content(candidate.uri, path, candidate.version) == content(release, path, latest["version"])
+            for path in ours
+        )
+    except (duckdb.Error, pa.ArrowException, *storage.FAULTS):
+        return False  # a release with a file that cannot be read equals none
 
 
 def is_compared(path: str) -> bool:
@@ -43,8 +50,15 @@ def content(folder: str, path: str, version: str) -> object:
     if path == ANNOTATIONS["stages"]:
         return warehouse.rows("stages_content", {"stages": Ref(uri, 0, "")})
     if path.endswith(".parquet"):
-        return warehouse.rows("file_content", {"file": Ref(uri, 0, "")})
+        return schema(uri), warehouse.rows("file_content", {"file": Ref(uri, 0, "")})
     return storage.read_bytes(uri).replace(version.encode(), b"")
+
+
+def schema(uri: str) -> pa.Schema:
+    """The columns of a Parquet file, and their types."""
+    fs, path = storage.filesystem(uri)
+    with fs.open(path, "rb") as file:
+        return pq.read_schema(file)
 
 
 def changed_rows(candidate: Candidate, latest: Mapping[str, Any] | None) -> list[dict[str, str]]:

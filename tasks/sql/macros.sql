@@ -87,6 +87,11 @@ sha256(
     )
 );
 
+-- What an answer says, as a hash: how long it took is no part of that. Of several answers to one request that count alike the
+-- one with the lowest counts, whatever their order.
+CREATE OR REPLACE MACRO said(completion, finish_reason, input_tokens, output_tokens, error, confidence) AS
+hash(completion, finish_reason, input_tokens, output_tokens, error, confidence);
+
 -- The order in which answers are drawn for the audit.
 CREATE OR REPLACE MACRO audit_draw(draw_seed, answer) AS
 sha256(concat_ws(' ', 'audit', draw_seed, answer));

@@ -5,13 +5,14 @@ made of it is not looked at.
 """
 
 import ast
+import fnmatch
 import functools
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from importlib import import_module
+from dataclasses import dataclass, field, replace
+from importlib import import_module, metadata
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -47,8 +48,8 @@ method = "dawid-skene"
 answers = 4
 pairs = 2
 """
-OF_TEXT = {"parsed", "bindings", "parser"}
-"""What is remembered of a text, wherever it stands."""
+OF_TEXT = {"parsed", "bindings", "parser", "distributions", "installed"}
+"""What is remembered of a text, wherever it stands, and of what is installed."""
 Called = set[tuple[str, str]]
 """Functions of ours that were called: the file in the repository, and the name."""
 
@@ -346,3 +347,91 @@ def test_the_fingerprint_of_a_release_sees_the_settings_that_its_files_speak_of(
     before = release_fingerprint(configs.load(str(path)), built.stages)
     path.write_text(path.read_text().replace(old, new))
     assert release_fingerprint(configs.load(str(path)), built.stages) != before
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "file"),
+    [
+        ("tasks.people.review", "make_project", "tasks/people/sql/review_answers.sql"),
+        ("tasks.people.review", "make_project", "tasks/people/sql/review_pairs.sql"),
+        ("tasks.work.store", "obtain", "tasks/work/sql/completions_held.sql"),
+        ("tasks.work.store", "obtain", "tasks/work/sql/embeddings_missing.sql"),
+        ("tasks.judging.verdicts", "judge_by", "tasks/judging/rubric/checklist/harm.md"),
+        ("tasks.judging.verdicts", "judge_by", "tasks/judging/rubric/llama-guard-3.csv"),
+        ("tasks.judging.verdicts", "judge_by", "tasks/judging/rubric/wildguard.md"),
+    ],
+)
+def test_a_file_whose_name_is_made_up_of_values_is_in_the_identity_of_what_opens_it(
+    tree: Path, module: str, name: str, file: str
+) -> None:
+    def code() -> str:
+        return identity.of_code(module, name)
+
+    text = (tree / file).read_text()
+    assert edited(tree / file, f"{text}LIMIT 7\n", code) != code()
+
+
+def test_every_query_and_file_that_the_code_names_is_found() -> None:
+    for module, text in identity.sources().items():
+        for node in ast.walk(ast.parse(text)):
+            match node:
+                case ast.Call(
+                    func=ast.Name(id="query")
+                    | ast.Attribute(value=ast.Name(id="warehouse"), attr="build" | "rows" | "table"),
+                    args=arguments,
+                ) if module not in ("tasks.warehouse", "tasks.identity"):
+                    patterns = [identity.pattern(argument) for argument in arguments]
+                    named = [name for one in patterns for name in fnmatch.filter(identity.queries(), one)]
+                    assert named, f"{module}, line {node.lineno}: names no query"
+
+
+def test_what_a_process_runs_is_what_its_addresses_say_whatever_is_edited_meanwhile(tree: Path) -> None:
+    cycles = tree / "tasks/judging/cycles.py"
+    before = identity.of_code("tasks.judging.cycles", "untie")
+    forget()
+    identity.sources()
+    query, tree_of_query = identity.query("dropped"), identity.of_query("dropped")
+    for path in (cycles, identity.queries()["dropped"]):
+        path.write_text(path.read_text().replace("PRIOR_WINS = 0.1", "PRIOR_WINS = 0.2").replace("id,", "id AS id,"))
+    assert identity.of_code("tasks.judging.cycles", "untie") == before
+    assert identity.query("dropped") == query
+    assert identity.of_query("dropped") == tree_of_query
+
+
+def test_annotations_are_in_no_address(tree: Path) -> None:
+    file = tree / "tasks/judging/cycles.py"
+    text = file.read_text()
+    assert "groups: dict[" in text
+    mended = re.sub(r"groups: dict\[.*?\] =", "groups =", text)
+
+    def code() -> str:
+        return identity.of_code("tasks.judging.cycles", "untie")
+
+    assert edited(file, mended, code) == code()
+
+
+def test_the_version_of_a_library_is_in_the_address_of_what_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def codes() -> dict[str, str]:
+        identity.of_code.cache_clear()
+        identity.installed.cache_clear()
+        names = {"posteriors": "tasks.judging.consensus", "untie": "tasks.judging.cycles"}
+        return {name: identity.of_code(module, name) for name, module in names.items()}
+
+    before, version = codes(), metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: f"{version(name)}{'+1' * (name == 'crowd-kit')}")
+    after = codes()
+    monkeypatch.undo()
+    codes()
+    assert after["posteriors"] != before["posteriors"]
+    assert after["untie"] == before["untie"]
+
+
+def test_two_queries_of_one_name_are_refused(tree: Path) -> None:
+    (tree / "tasks/people/sql/opinions.sql").write_text("SELECT 1")
+    with pytest.raises(ValueError, match=r"opinions\.sql"):
+        identity.queries()
+
+
+def test_a_release_is_another_one_when_the_sums_of_its_stages_are(built: Built) -> None:
+    others = [replace(stage, rows_in=stage.rows_in + 1) for stage in built.stages]
+    assert release_fingerprint(built.config, others) != release_fingerprint(built.config, built.stages)

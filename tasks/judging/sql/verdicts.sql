@@ -7,7 +7,14 @@ completions AS (
     SELECT completions.*
     FROM completions
     SEMI JOIN requests USING (request_id)
-    QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY error IS NOT NULL, completion) = 1
+    QUALIFY
+        row_number() OVER (
+            PARTITION BY request_id
+            ORDER BY
+                error IS NOT NULL,
+                completion,
+                said(completion, finish_reason, input_tokens, output_tokens, error, confidence)
+        ) = 1
 ),
 
 parsed AS (

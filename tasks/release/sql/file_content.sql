@@ -1,5 +1,12 @@
--- One row: how many rows a file has, and a hash of what they say in whatever order.
+-- One row: how many rows a file has, and a hash of what they say and of their order, which those who train on them see.
+WITH numbered AS (
+    SELECT
+        row_number() OVER () AS place,
+        to_json(file) AS said
+    FROM file
+)
+
 SELECT
     count(*) AS rows,
-    CAST(coalesce(sum(hash(file)), 0) AS VARCHAR) AS content
-FROM file
+    CAST(coalesce(sum(hash(place, said)), 0) AS VARCHAR) AS content
+FROM numbered

@@ -7,7 +7,7 @@ WITH screened AS (
 embeddings AS (
     SELECT
         response_id,
-        any_value(embedding) AS embedding
+        min(embedding) AS embedding
     FROM embeddings
     GROUP BY response_id
 ),

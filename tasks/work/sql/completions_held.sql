@@ -4,7 +4,7 @@ WITH told AS (
     SELECT DISTINCT
         request_id,
         error IS NOT NULL AS has_failed,
-        hash(completion, finish_reason, input_tokens, output_tokens, error, confidence) AS content
+        said(completion, finish_reason, input_tokens, output_tokens, error, confidence) AS content
     FROM stored
     SEMI JOIN wanted USING (request_id)
 ),

@@ -12,6 +12,7 @@ from flows.running.clusters import manifest
 from tasks import preflight
 from tasks.config import KubeRay, Model, describe, load
 from tasks.engines import EngineSection
+from tasks.engines.checkpoints import checkpoint_identity
 from tasks.engines.openai import OpenAI
 from tasks.engines.scripted import Scripted, WordCounts
 from tasks.engines.sentence_transformers import SentenceTransformers
@@ -188,3 +189,19 @@ def test_the_fields_of_an_added_engine_are_named_without_its_kind() -> None:
         WithToy.model_validate(values)
     said = [describe(detail, values).split(":")[0] for detail in raised.value.errors()]
     assert said == ["engine.word", "engine.wrod"]
+
+
+def test_a_folder_is_identified_by_what_it_holds_and_not_by_a_revision_or_what_tools_note_there(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+
+    def identity(revision: str | None) -> str:
+        checkpoint_identity.cache_clear()
+        return Vllm(kind="vllm", model=str(tmp_path), revision=revision).identity()
+
+    before = identity("1")
+    assert identity("2") == identity(None) == before
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache/download.metadata").write_text("today")
+    assert identity("1") == before
+    (tmp_path / "model.safetensors").write_text("other weights")
+    assert identity("1") != before

@@ -1,11 +1,13 @@
+from itertools import permutations
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from tasks import warehouse
+from tasks.judging.classifiers import MAPPING
 from tasks.judging.rubric import HERE, rubrics
-from tasks.tables import REQUESTS, SUBJECTS, VERDICTS, Ref
+from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, SUBJECTS, VERDICTS, Ref
 from tests.tasks.rows import Row, make, read
 
 BOTH = ("standard", "checklist")
@@ -56,3 +58,24 @@ def test_a_vote_is_settled_by_a_verdict_of_its_own_rubric(tmp_path: Path) -> Non
 def test_no_two_rubrics_ask_a_question_in_the_same_words() -> None:
     asked = [row["system"] for row in rubrics([path.parent.name for path in HERE.glob("*/harm.md")]).to_pylist()]
     assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("sql", ["verdicts", "classifier_verdicts"])
+def test_of_several_answers_to_a_request_the_same_one_counts_in_whatever_order_they_are_found(sql: str) -> None:
+    requests = make(
+        REQUESTS, [{"request_id": "r", "question": "harm", "sample": 0, "attempt": 0, "decision": "(safe)"}]
+    )
+    said = '{"is_safe": true}' if sql == "verdicts" else "safe"
+    twice = [{"request_id": "r", "completion": said, "confidence": confidence} for confidence in (0.5, 0.9, None)]
+    given = {"annotator": "a"} | ({"harm_categories": list(HARM_CATEGORIES)} if sql == "verdicts" else {})
+    found = [
+        warehouse.table(
+            sql,
+            {"requests": requests, "completions": make(COMPLETIONS, order)}
+            | ({} if sql == "verdicts" else {"mapping": MAPPING.empty_table()}),
+            **given,
+        )
+        for order in permutations(twice)
+    ]
+    assert found[0].num_rows == 1
+    assert all(one == found[0] for one in found)
