@@ -258,11 +258,12 @@ def views(schema: str, release: str, paths: Iterable[str]) -> str:
     for path in sorted(paths):
         folder, name = path.split("/", 1)[0], Path(path).stem
         if folder in ("prompts", *BY_RESPONDER):
-            found.setdefault(("dataset", folder), []).append(f"'{release}/{path}'")
+            found.setdefault(("dataset", folder), []).append(f"{release}/{path}")
         elif folder == "annotations" or path == ANNOTATIONS["dropped"]:
-            found.setdefault(("annotation", name), []).append(f"'{release}/{path}'")
+            found.setdefault(("annotation", name), []).append(f"{release}/{path}")
     lines = [f"CREATE SCHEMA IF NOT EXISTS {schema};\n"]
     for (kind, table), files in found.items():
         template = (Path(__file__).parent / "templates" / f"{kind}.sql").read_text()
-        lines.append(template.format(schema=schema, table=table, files=", ".join(files)))
+        quoted = ["'" + file.replace("'", "''") + "'" for file in warehouse.literal(files)]
+        lines.append(template.format(schema=schema, table=table, files=", ".join(quoted)))
     return "".join(lines)
