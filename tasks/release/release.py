@@ -186,13 +186,15 @@ def describe_release(
 ) -> dict[str, Any]:
     """The manifest: what the release holds, was made of and by, what it cost, and what gate and people said."""
     parent = published(root)
+    described = config.model_dump(mode="json")
+    described["prompts"]["source"] = storage.shown(config.prompts.source)
     return {
         "version": candidate.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": parent["version"] if parent else None,
         "fingerprint": candidate.fingerprint,
         "files": [*candidate.files, *describe_files(candidate.uri, "gate")],
-        "config": config.model_dump(mode="json"),
+        "config": described,
         "code_revision": code_revision(),
         "responders": {responder.name: responder.engine.identity() for responder in config.responders},
         "judges": {judge.name: judge.engine.identity() for judge in config.judges},
