@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from aiohttp import ClientError
 
 from infra import storage
 from tasks import warehouse
@@ -39,6 +40,7 @@ OF_A_DATASET = ', which a Hugging Face dataset becomes by `dataset.to_parquet("p
 HEAD_BYTES = 1 << 16
 UNREADABLE = (
     *storage.FAULTS,
+    ClientError,
     pa.ArrowException,
     tarfile.TarError,
     zipfile.BadZipFile,
