@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,7 +48,7 @@ from expectations.outcome import GateOutcome, RuleResult
 from infra import storage
 from tasks import warehouse
 from tasks.config import AgreementThreshold
-from tasks.release.candidate import ANNOTATIONS
+from tasks.release.candidate import ANNOTATIONS, describe_files
 from tasks.tables import INTEGER, REAL, TEXT, columns
 
 FILES = {
@@ -131,17 +132,22 @@ def open_candidate(
     database: str, folder: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]
 ) -> None:
     """Make the gate's database: a view for each table of the candidate, its stages recounted, its files, thresholds."""
+    there = storage.listing(folder)
     with warehouse.connect({}, database) as connection:
-        for name, path in FILES.items():
+        for name, pattern in FILES.items():
             located = name in ("prompts", "qa", "dual", "single")
-            connection.read_parquet(storage.join(folder, path), filename=located).create_view(name)
+            matching = [file for file in there if fnmatchcase(file.removeprefix(f"{folder}/"), pattern)]
+            read = connection.read_parquet(warehouse.literal(matching), filename=located, hive_partitioning=False)
+            read.create_view(name)
         listed = pa.Table.from_pylist([dict(file) for file in files], schema=FILE_COLUMNS)
         connection.from_arrow(listed).create("files")
         recounted = pa.Table.from_pylist(list(recounts(connection)), schema=RECOUNT_COLUMNS)
         connection.from_arrow(recounted).create("recounted")
         asked = pa.Table.from_pylist([threshold.model_dump() for threshold in thresholds], schema=THRESHOLD_COLUMNS)
         connection.from_arrow(asked).create("thresholds")
-        connection.execute(f"CREATE TABLE found AS {(rules.SQL / 'found.sql').read_text()}", {"uri": folder})
+        # Not by DuckDB's read_blob: it makes columns of folders such as `content=3`, and cannot be told not to.
+        found = pa.Table.from_pylist(list(describe_files(folder)), schema=FILE_COLUMNS)
+        connection.from_arrow(found).create("found")
 
 
 def recounts(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:

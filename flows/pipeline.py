@@ -115,7 +115,7 @@ def main() -> None:
         prog="python -m flows.pipeline", description="Build, check and publish one release."
     )
     parser.add_argument("config", help="TOML file, for instance flows/configs/demo.toml")
-    parser.add_argument("--prompts", help="JSONL, CSV or Parquet with a column `prompt`, instead of the config's")
+    parser.add_argument("--prompts", help="JSONL, JSON, CSV or Parquet with a column `prompt`, instead of the config's")
     parser.add_argument("--storage", help="folder for everything that is made, instead of the config's")
     parser.add_argument("--plan", action="store_true", help="say what would be asked of engines, and ask nothing")
     arguments = parser.parse_args()

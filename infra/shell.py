@@ -33,16 +33,17 @@ def extension(name: str) -> Path:
 
 def main(root: str) -> None:
     """Start the shell; its exit code is ours."""
-    catalog = storage.join(storage.resolve(root), "releases", "catalog.sql")
+    folder = storage.resolve(root)
+    catalog = storage.join(folder, "releases", "catalog.sql")
     if not storage.exists(catalog):
         sys.exit(f"error: no release in {root}; run `make demo` or set STORAGE")
-    remote = "://" in root
+    remote = "://" in folder
     start = f"LOAD '{extension('httpfs')}';\n{CREDENTIALS}" if remote else ""
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as init:
         init.write(start + storage.read_bytes(catalog).decode())
         init.flush()
         shell = os.path.join(os.path.dirname(sys.executable), "duckdb")
-        sys.exit(subprocess.run([shell, "-init", init.name], cwd=None if remote else root, check=False).returncode)
+        sys.exit(subprocess.run([shell, "-init", init.name], cwd=None if remote else folder, check=False).returncode)
 
 
 if __name__ == "__main__":

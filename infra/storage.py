@@ -4,7 +4,9 @@ In: addresses as users write them. Out: bytes there, written so that a reader ne
 """
 
 import errno
+import glob
 import os
+import re
 import uuid
 from collections.abc import Sequence
 from functools import cache
@@ -12,16 +14,28 @@ from functools import cache
 import fsspec
 from botocore.exceptions import BotoCoreError, EndpointConnectionError
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 FAULTS = (OSError, BotoCoreError)
 """What goes wrong with a disk or with a bucket."""
 S3_TRIES = 8
 """Calls of one request, each with botocore's own retries, before a server that is gone is a fault: about a minute."""
+SCHEME = re.compile(r"[A-Za-z][\w+.-]*(::[A-Za-z][\w+.-]*)*://")
+"""How a URI begins, and a chain of them: `s3://`, `simplecache::s3://`. No absolute path does."""
+SECRET = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|\?((?!::)[^\s'\"])*")
+"""What may be a credential in an address: a user's password, and the query of a signed URL."""
 
 
 def resolve(uri: str) -> str:
-    """The absolute form of a local path; a URI with a scheme stays as it is."""
-    return uri if "://" in uri else os.path.abspath(os.path.expanduser(uri))
+    """The absolute form of a local path, which no longer holds `://`; a URI with a scheme stays as it is."""
+    path = uri.removeprefix("file://") if uri.startswith("file:///") else uri
+    return path if SCHEME.match(path) else os.path.abspath(os.path.expanduser(path))
+
+
+def shown(uri: str, said: str | None = None) -> str:
+    """An address as messages may say it, or what was `said` about it: without what may be a credential."""
+    text = uri if said is None else said
+    return SECRET.sub("", text) if SCHEME.match(uri) else text
 
 
 def join(uri: str, *parts: str) -> str:
@@ -31,9 +45,11 @@ def join(uri: str, *parts: str) -> str:
 
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The fsspec file system of `uri` and the path inside it; listings are never cached."""
+    if "://" not in uri:
+        return LocalFileSystem(), os.path.abspath(uri)
     if uri.startswith("s3://"):
         be_patient()
-    fs, path = url_to_fs(uri, use_listings_cache=False) if "://" in uri else url_to_fs(uri)
+    fs, path = url_to_fs(uri, use_listings_cache=False)
     return fs, path
 
 
@@ -124,8 +140,10 @@ def fetch(uri: str, folder: str) -> str:
     """The folder at `uri` as one on this machine: itself, or what a bucket holds, copied into `folder`."""
     if "://" not in uri:
         return uri
-    fs, path = filesystem(uri)
-    fs.get(path, folder, recursive=True)
+    fs, _ = filesystem(uri)
+    files = listing(uri)
+    # Lists of both sides are the one form in which fsspec takes no path for a pattern.
+    fs.get([filesystem(file)[1] for file in files], [folder + file.removeprefix(uri.rstrip("/")) for file in files])
     return folder
 
 
@@ -133,20 +151,29 @@ def remove(uri: str) -> None:
     """Delete the file or folder at `uri`, if any."""
     fs, path = filesystem(uri)
     if fs.exists(path):
-        fs.rm(path, recursive=True)
+        fs.rm(unmagic(uri, path), recursive=True)
 
 
 def remove_files(uris: Sequence[str]) -> None:
     """Delete these files, in as few requests as the store allows."""
     if uris:
         fs, _ = filesystem(uris[0])
-        fs.rm([filesystem(uri)[1] for uri in uris])
+        fs.rm([unmagic(uri, filesystem(uri)[1]) for uri in uris])
+
+
+def unmagic(uri: str, path: str) -> str:
+    """The path inside the file system of `uri`, as what deletes there takes it: a pattern everywhere but on disk."""
+    return glob.escape(path) if "://" in uri else path
 
 
 def move(source: str, target: str) -> None:
     """Rename one file: in one step on disk, as a copy and a deletion in a bucket."""
     fs, path = filesystem(source)
-    fs.mv(path, filesystem(target)[1])
+    if "://" not in source:
+        os.replace(path, filesystem(target)[1])
+        return
+    fs.cp_file(path, filesystem(target)[1])
+    fs.rm_file(path)
 
 
 def create(uri: str, content: bytes) -> None:
@@ -219,6 +246,6 @@ def move_folder(source: str, target: str, last: str) -> None:
     files = [file.removeprefix(source) for file in listing(source)]
     for file in files:
         if file != f"/{last}":
-            fs.copy(source + file, target + file)
+            fs.cp_file(filesystem(source + file)[1], filesystem(target + file)[1])
     create(join(target, last), read_bytes(join(source, last)))
     remove(source)

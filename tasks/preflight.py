@@ -3,6 +3,8 @@
 In: a configuration. Out: nothing, or the first fault as an error of one line.
 """
 
+import glob
+
 from infra import storage
 from tasks import warehouse
 from tasks.config import Config, Local
@@ -27,8 +29,13 @@ def check(config: Config) -> None:
     for judge in config.judges:
         rubrics(judge.rubrics)
     parse(config.prompts.source)
+    root = storage.resolve(config.storage)
+    if "\\" in root and glob.escape(root) != root:
+        raise StorageError(
+            f"storage {config.storage}: DuckDB cannot tell `\\` from `[`, `*` and `?` in one path; rename it"
+        )
     try:
-        storage.probe(storage.resolve(config.storage))
+        storage.probe(root)
     except (*storage.FAULTS, ValueError, ImportError) as error:
         raise StorageError(
             f"storage {config.storage}: cannot be written: {warehouse.reason(error)}; mend it or set another `storage`"

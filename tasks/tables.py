@@ -123,7 +123,7 @@ SOURCES = Table(
     "sources",
     "row of the user's prompts file",
     ("row_number",),
-    columns(row_number=INTEGER, prompt=TEXT, prompt_source=TEXT, problem=TEXT),
+    columns(row_number=INTEGER, lines=TEXT, prompt=TEXT, prompt_source=TEXT, problem=TEXT),
 )
 PROMPTS = Table(
     "prompts",

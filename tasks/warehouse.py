@@ -6,6 +6,7 @@ twice. A table that cannot be read is set aside and made again.
 This is the only module that opens DuckDB for the pipeline.
 """
 
+import glob
 import io
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,15 +38,28 @@ def connect(inputs: Tables, uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
         if isinstance(source, pa.Table):
             connection.from_arrow(source).create_view(name)
         else:
-            files = [source.uri] if isinstance(source, Ref) else [ref.uri for ref in source]
+            refs = [source] if isinstance(source, Ref) else source
+            files = [file for ref in refs for file in literal(table_files(ref.uri))]
             use_remote_files(connection, files)
             # By name: blocks of an older version lack the columns that came later. As a statement: a relation keeps
             # Python's lock while it is bound, for which DuckDB's own threads wait when they read files through fsspec.
             connection.execute(f"SET VARIABLE {name}_files = $files", {"files": files})
             connection.execute(
-                f"CREATE VIEW {name} AS FROM read_parquet(getvariable('{name}_files'), union_by_name = true)"
+                f"CREATE VIEW {name} AS FROM read_parquet("
+                f"getvariable('{name}_files'), union_by_name = true, hive_partitioning = false)"
             )
     return connection
+
+
+def table_files(uri: str) -> list[str]:
+    """The files of the table at `uri`: that one, or where it ends in `*.parquet` all Parquet files of its folder."""
+    folder, _, name = uri.rpartition("/")
+    return storage.listing(folder, ".parquet") if name == "*.parquet" else [uri]
+
+
+def literal(uris: Sequence[str]) -> list[str]:
+    """Addresses as DuckDB is to read them: it takes `[`, `*` and `?` in one for a pattern, wherever they stand."""
+    return [glob.escape(uri) for uri in uris]
 
 
 def use_remote_files(connection: duckdb.DuckDBPyConnection, uris: Sequence[str]) -> None:

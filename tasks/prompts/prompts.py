@@ -5,6 +5,7 @@ and on one side of the train/test split. The side is a hash of the prompt's set 
 between releases and that copies which differ in case, accents, punctuation or word order stay together.
 """
 
+from infra import storage
 from tasks import warehouse
 from tasks.config import Config
 from tasks.errors import SourceError
@@ -32,7 +33,7 @@ def build_prompts(config: Config, folder: str) -> Stage:
     if not prompts.rows:
         reasons = ", ".join(f"{row['rows']} {row['reason']}" for row in warehouse.rows("drops", {"dropped": [dropped]}))
         raise SourceError(
-            f"{config.prompts.source}: no usable prompt among {sources.rows} rows ({reasons}); mend the file"
+            f"{storage.shown(config.prompts.source)}: no usable prompt among {sources.rows} rows ({reasons}); mend the file"
         )
     return Stage(
         "sources_to_prompts", "row of the prompts file", sources.rows, prompts.rows, dropped, {"prompts": prompts}

@@ -1,32 +1,54 @@
-"""Read the user's prompts file, row by row, and keep what is wrong with a row beside it.
+"""Read the user's prompts file as a table, with what is wrong with a row beside it.
 
-In: JSONL, CSV or Parquet at any fsspec address, with a column `prompt` and optionally `prompt_source`.
+In: JSONL, a JSON array, CSV or Parquet at any fsspec address, with a column `prompt` and optionally `prompt_source`.
 Out: table `sources`. Grain: one row per row of the file; a row that cannot be read has a problem instead of a prompt.
 """
 
-import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+import math
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, time, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import Any
+from urllib.parse import urlsplit
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from aiohttp import ClientError
 
 from infra import storage
 from tasks import warehouse
 from tasks.errors import SourceError
+from tasks.prompts.formats import BATCH_ROWS, UNDECODABLE, csv_rows, json_array, json_lines, parquet_rows
+from tasks.prompts.signatures import what_it_is
 from tasks.tables import SOURCES, Ref
 
 Row = dict[str, Any]
-BATCH_ROWS = 1000
-MAX_FIELD_CHARS = 10_000_000
+READERS = {".jsonl": json_lines, ".json": json_array, ".csv": csv_rows, ".parquet": parquet_rows}
+CODECS = {".gz": "gzip", ".zst": "zstd"}
+"""Compression, of every format but Parquet, which has its own inside."""
+OF_A_DATASET = ', which a Hugging Face dataset becomes by `dataset.to_parquet("prompts.parquet")`'
+HEAD_BYTES = 1 << 16
+UNREADABLE = (
+    *storage.FAULTS,
+    ClientError,
+    pa.ArrowException,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+)
+"""What may go wrong in the middle of a file."""
 
 
 def read_sources(source: str, folder: str) -> Ref:
@@ -53,9 +75,9 @@ def parse(source: str) -> tuple[bytes, str]:
     Raises:
         SourceError: the file is missing, empty, of another format, or has no column `prompt`.
     """
-    with readable(source):
+    with asking(source):
         fs, path = storage.filesystem(storage.resolve(source))
-        state = fs.ukey(path)
+        state = str(fs.info(path))
     return parse_once(source, state)
 
 
@@ -74,117 +96,132 @@ def parse_once(source: str, state: str) -> tuple[bytes, str]:
 
 def read_rows(source: str) -> Iterator[Row]:
     """Yield one row of `sources` for each row of the file; raises SourceError where there is none."""
-    readers = {".jsonl": read_jsonl, ".csv": read_csv, ".parquet": read_parquet}
-    suffix = PurePosixPath(source).suffix.lower()
-    if suffix not in readers:
-        raise SourceError(
-            f"{source}: prompts are read from .jsonl, .csv or .parquet files, not {suffix or 'files without a suffix'}"
-        )
+    name = storage.shown(source)
+    with asking(source):
+        fs, path = storage.filesystem(storage.resolve(source))
+        if fs.info(path)["type"] == "directory":
+            raise SourceError(f"{name}: cannot be read: it is a folder; give one file{OF_A_DATASET}")
+        file = io.BufferedReader(fs.open(path, "rb"), HEAD_BYTES)
+        file.peek()
     number = 0
-    try:
-        with readable(source), fsspec.open(storage.resolve(source), "rb") as file:
-            for number, (prompt, prompt_source, problem) in enumerate(readers[suffix](source, file), start=1):
-                yield row(number, prompt, prompt_source, problem)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SourceError(f"{source}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
-    except csv.Error as error:
-        raise SourceError(f"{source}: row {number + 1}: not CSV that can be read: {error}") from None
+    with file, readable(source):
+        suffix, text = unpacked(name, path, file)
+        for number, fields in enumerate(READERS[suffix](name, text), start=1):
+            yield row(number, *fields)
     if not number:
-        raise SourceError(f"{source}: holds no rows; give a file with at least one prompt")
+        raise SourceError(f"{name}: holds no rows; give a file with at least one prompt")
+
+
+@contextmanager
+def asking(source: str) -> Iterator[None]:
+    """Turn what goes wrong before a file system gives the first bytes of the file into SourceError."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except FileNotFoundError as error:
+        if any(character in source for character in "*["):
+            raise SourceError(
+                f"{storage.shown(source)}: cannot be read: No such file, and no pattern is expanded; give one file"
+            ) from None
+        raise unreadable(source, error) from None
+    except Exception as error:  # noqa: BLE001 (each file system has errors of its own, which nobody can list)
+        raise unreadable(source, error) from None
 
 
 @contextmanager
 def readable(source: str) -> Iterator[None]:
-    """Turn what goes wrong with the file or its storage into SourceError."""
+    """Turn what goes wrong in the middle of a file into SourceError."""
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise
-    except (*storage.FAULTS, ValueError, ImportError) as error:
-        said = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise SourceError(f"{source}: cannot be read: {said}; give the path of a prompts file") from None
+    except pa.ArrowInvalid as error:
+        raise SourceError(f"{storage.shown(source)}: not a Parquet file that can be read: {reason(error)}") from None
+    except UNREADABLE as error:
+        raise unreadable(source, error) from None
 
 
-def row(number: int, prompt: object, prompt_source: object, problem: str | None) -> Row:
+def unreadable(source: str, error: Exception) -> SourceError:
+    """The error of a file that cannot be read, without what may be a credential in its address."""
+    said = storage.shown(source, reason(error))
+    return SourceError(f"{storage.shown(source)}: cannot be read: {said}; give the path of a prompts file")
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what the system or a library said."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, FileNotFoundError):  # without a number it says no more than the address
+        return reason(error.__cause__) if error.__cause__ else "No such file or directory"
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def unpacked(name: str, path: str, file: io.BufferedReader) -> tuple[str, io.BufferedReader]:
+    """The suffix that says the format of the file at `path`, and the file, without the compression that it may have.
+
+    Raises:
+        SourceError: there is no such format, or the file is something else than its name says.
+    """
+    suffix, packed = format_of(path)
+    if suffix not in READERS or (packed and suffix == ".parquet"):
+        raise SourceError(
+            f"{name}: prompts are read from .jsonl, .json or .csv files, also with .gz or .zst behind, and from .parquet "
+            f"files, not {suffix + packed or 'files without a suffix'}"
+        )
+    told = what_it_is(file.peek(), packed or suffix)
+    if packed and not told:
+        file = io.BufferedReader(pa.CompressedInputStream(file, CODECS[packed]), HEAD_BYTES)
+        told = what_it_is(file.peek(), suffix, unpacked=True)
+    if told:
+        raise SourceError(f"{name}: {told}")
+    return suffix, file
+
+
+def format_of(path: str) -> tuple[str, str]:
+    """The suffixes of format and compression of a path inside a file system, each empty where there is none."""
+    if path.startswith(("http://", "https://")):
+        path = urlsplit(path).path
+    name = PurePosixPath(path)
+    packed = name.suffix.lower()
+    if packed not in CODECS:
+        return packed, ""
+    return PurePosixPath(name.stem).suffix.lower(), packed
+
+
+def row(number: int, lines: str | None, prompt: object, prompt_source: object, problem: str | None) -> Row:
     """One row of `sources`; a value that Parquet cannot hold becomes a problem."""
+    source, unlabelled = label(prompt_source)
     if problem is None and not isinstance(prompt, str):
         problem = "no prompt" if prompt is None else f"prompt is of type {type(prompt).__name__}, not text"
-    if problem is None and has_surrogates(prompt):
-        problem = "undecodable text"
-    labelled = isinstance(prompt_source, str) and prompt_source.strip() and not has_surrogates(prompt_source)
+    elif isinstance(prompt, str) and not is_unicode(prompt):
+        problem = UNDECODABLE
+    problem = problem or unlabelled
     return {
         "row_number": number,
+        "lines": lines,
         "prompt": prompt if problem is None else None,
-        "prompt_source": str(prompt_source).strip() if labelled else "unknown",
+        "prompt_source": source,
         "problem": problem,
     }
 
 
-def has_surrogates(text: object) -> bool:
-    """Whether text holds what UTF-8 cannot: lone surrogates, or bytes that were not UTF-8 to begin with."""
-    return isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text)
+def label(value: object) -> tuple[str, str | None]:
+    """A prompt's source as text, `unknown` where nothing is said, and what is wrong with it."""
+    match value:
+        case None:
+            return "unknown", None
+        case str():
+            return (value.strip() or "unknown", None) if is_unicode(value) else ("unknown", UNDECODABLE)
+        case bool() | int() | float():
+            return "unknown" if math.isnan(value) else json.dumps(value), None
+        case Decimal() | date() | time() | timedelta():
+            return str(value), None
+    return "unknown", f"prompt_source is of type {type(value).__name__}, not text"
 
 
-Fields = tuple[object, object, str | None]
-
-
-def read_jsonl(source: str, file: IO[bytes]) -> Iterator[Fields]:
-    """Prompt, source and problem of each line that is not blank."""
-    found = False
-    for line in file:
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line.decode("utf-8-sig"))
-        except UnicodeDecodeError:
-            yield None, None, "undecodable text"
-            continue
-        except (ValueError, RecursionError):
-            yield None, None, "not JSON"
-            continue
-        if not isinstance(value, dict):
-            yield None, None, "not a JSON object"
-            continue
-        found = found or "prompt" in value
-        yield value.get("prompt"), value.get("prompt_source"), None
-    if file.tell() and not found:
-        raise SourceError(missing_column(source, "no line"))
-
-
-def read_csv(source: str, file: IO[bytes]) -> Iterator[Fields]:
-    """Prompt, source and problem of each record; bytes that are not UTF-8 become surrogates, found later."""
-    csv.field_size_limit(MAX_FIELD_CHARS)
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    records = csv.DictReader(text)
-    if records.fieldnames is not None and "prompt" not in records.fieldnames:
-        raise SourceError(missing_column(source, f"columns are {', '.join(records.fieldnames)}"))
-    for record in records:
-        yield record["prompt"], record.get("prompt_source"), None
-
-
-def read_parquet(source: str, file: IO[bytes]) -> Iterator[Fields]:
-    """Prompt, source and problem of each row, read in batches."""
-    parquet = pq.ParquetFile(file)
-    wanted = [name for name in ("prompt", "prompt_source") if name in parquet.schema_arrow.names]
-    if "prompt" not in wanted:
-        raise SourceError(missing_column(source, f"columns are {', '.join(parquet.schema_arrow.names)}"))
-    for batch in parquet.iter_batches(BATCH_ROWS, columns=wanted):
-        sources: Iterable[object] = values(batch["prompt_source"]) if "prompt_source" in wanted else [None] * len(batch)
-        for prompt, prompt_source in zip(values(batch["prompt"]), sources, strict=True):
-            yield prompt, prompt_source, None
-
-
-def values(column: pa.Array) -> list[object]:
-    """Python values; text is decoded here, so that bytes that are not UTF-8 become surrogates, found later."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        raw = column.cast(pa.large_binary()).to_pylist()
-        return [None if value is None else value.decode("utf-8", errors="surrogateescape") for value in raw]
-    found: list[object] = column.to_pylist()
-    return found
-
-
-def missing_column(source: str, found: str) -> str:
-    """The error for a file without prompts."""
-    return f"{source}: no column `prompt` ({found}); name the column that holds the prompts `prompt`"
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text: not where lone surrogates stand in it, or bytes that were no UTF-8 to begin with."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

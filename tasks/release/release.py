@@ -186,13 +186,15 @@ def describe_release(
 ) -> dict[str, Any]:
     """The manifest: what the release holds, was made of and by, what it cost, and what gate and people said."""
     parent = published(root)
+    described = config.model_dump(mode="json")
+    described["prompts"]["source"] = storage.shown(config.prompts.source)
     return {
         "version": candidate.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": parent["version"] if parent else None,
         "fingerprint": candidate.fingerprint,
         "files": [*candidate.files, *describe_files(candidate.uri, "gate")],
-        "config": config.model_dump(mode="json"),
+        "config": described,
         "code_revision": code_revision(),
         "responders": {responder.name: responder.engine.identity() for responder in config.responders},
         "judges": {judge.name: judge.engine.identity() for judge in config.judges},
@@ -258,11 +260,12 @@ def views(schema: str, release: str, paths: Iterable[str]) -> str:
     for path in sorted(paths):
         folder, name = path.split("/", 1)[0], Path(path).stem
         if folder in ("prompts", *BY_RESPONDER):
-            found.setdefault(("dataset", folder), []).append(f"'{release}/{path}'")
+            found.setdefault(("dataset", folder), []).append(f"{release}/{path}")
         elif folder == "annotations" or path == ANNOTATIONS["dropped"]:
-            found.setdefault(("annotation", name), []).append(f"'{release}/{path}'")
+            found.setdefault(("annotation", name), []).append(f"{release}/{path}")
     lines = [f"CREATE SCHEMA IF NOT EXISTS {schema};\n"]
     for (kind, table), files in found.items():
         template = (Path(__file__).parent / "templates" / f"{kind}.sql").read_text()
-        lines.append(template.format(schema=schema, table=table, files=", ".join(files)))
+        quoted = ["'" + file.replace("'", "''") + "'" for file in warehouse.literal(files)]
+        lines.append(template.format(schema=schema, table=table, files=", ".join(quoted)))
     return "".join(lines)

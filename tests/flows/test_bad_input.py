@@ -92,6 +92,9 @@ def test_storage_that_cannot_be_written_is_one_line(
     blocked.write_text("in the way")
     line = refused(capsys, monkeypatch, str(write_config(tmp_path)), "--storage", str(blocked / "storage"))
     assert "cannot be written: Not a directory" in line
+    assert "rename it" in refused(
+        capsys, monkeypatch, str(write_config(tmp_path)), "--storage", str(tmp_path / "back\\slash [1]")
+    )
     assert "Protocol not known" in refused(
         capsys, monkeypatch, str(write_config(tmp_path)), "--storage", "foo://bucket"
     )

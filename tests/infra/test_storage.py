@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,54 @@ def test_of_several_creators_exactly_one_wins_and_its_content_stays(root: str) -
     assert len(winners) == 1
     assert all(isinstance(result, FileExistsError) for result in results if result is not None)
     assert storage.read_bytes(uri) == b"%d" % winners[0]
+
+
+NAMES = ["run=3", "v[1]", "a*b", "[!a]", "50%", "#1", "two words", "it's", "(a)", "caf\u00e9"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_looks_like_a_pattern_is_a_name(root: str, name: str, tmp_path: Path) -> None:
+    folder, beside = storage.join(root, "named", name), storage.join(root, "named", "a1b")
+    for uri in (folder, beside):
+        storage.write_bytes(storage.join(uri, "a.parquet"), b"a")
+        storage.write_bytes(storage.join(uri, "below/b.parquet"), b"b")
+    assert [file.removeprefix(folder) for file in storage.listing(folder)] == ["/a.parquet", "/below/b.parquet"]
+    local = Path(storage.fetch(folder, str(tmp_path / "fetched")))
+    assert [(local / file).read_bytes() for file in ("a.parquet", "below/b.parquet")] == [b"a", b"b"]
+    storage.move(storage.join(folder, "a.parquet"), storage.join(folder, "c.parquet"))
+    storage.write_bytes(storage.join(folder, "manifest.json"), b"{}")
+    storage.remove_files([storage.join(folder, "c.parquet")])
+    storage.move_folder(folder, storage.join(root, "moved", name), last="manifest.json")
+    assert storage.listing(folder) == []
+    assert len(storage.listing(storage.join(root, "moved", name))) == 2
+    storage.remove(storage.join(root, "moved", name))
+    assert storage.listing(storage.join(root, "moved", name)) == []
+    assert len(storage.listing(beside)) == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://h/x.csv?X-Amz-Signature=secret&b=c", "https://h/x.csv"),
+        ("simplecache::https://user:secret@h/x.csv?sig=secret", "simplecache::https://h/x.csv"),
+        ("zip://in.csv::https://h/a.zip?sig=secret", "zip://in.csv::https://h/a.zip"),
+        ("zip://in.csv?a=secret::s3://b/a.zip", "zip://in.csv::s3://b/a.zip"),
+        ("abfs://container@account/x.csv", "abfs://container@account/x.csv"),
+        ("/data/what?/x.csv", "/data/what?/x.csv"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_credential(uri: str, shown: str) -> None:
+    assert storage.shown(uri) == shown
+
+
+def test_a_path_is_a_path_whatever_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("a::b/c", "x y://z", f"{tmp_path}/a://b", "~no-such-user/x", f"file://{tmp_path}/x"):
+        resolved = storage.resolve(path)
+        assert resolved.startswith(f"{tmp_path}/")
+        assert "://" not in resolved
+        storage.write_bytes(resolved, path.encode())
+        assert storage.read_bytes(resolved) == path.encode()
 
 
 def test_a_folder_is_moved_whole(root: str) -> None:

@@ -6,6 +6,7 @@ WITH sources AS (
 normalised AS (
     SELECT
         row_number,
+        lines,
         prompt_source,
         problem,
         prompt AS raw,
@@ -36,10 +37,17 @@ SELECT
         WHEN length(prompt) > $max_chars THEN 'too long'
         WHEN row_number > first_row THEN 'duplicate'
     END AS reason,
-    CASE
-        WHEN problem IS NOT NULL OR contains(raw, chr(0)) OR prompt = '' THEN NULL
-        WHEN length(prompt) > $max_chars THEN length(prompt) || ' characters, at most ' || $max_chars
-        WHEN row_number > first_row THEN 'same as row ' || first_row
-    END AS evidence
+    nullif(
+        concat_ws(
+            ', ',
+            lines,
+            CASE
+                WHEN problem IS NOT NULL OR contains(raw, chr(0)) OR prompt = '' THEN NULL
+                WHEN length(prompt) > $max_chars THEN length(prompt) || ' characters, at most ' || $max_chars
+                WHEN row_number > first_row THEN 'same as row ' || first_row
+            END
+        ),
+        ''
+    ) AS evidence
 FROM identified
 ORDER BY row_number

@@ -1,14 +1,20 @@
 import json
-from collections.abc import Callable
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import datasets
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tasks.errors import SourceError
-from tasks.prompts.sources import read_rows, read_sources
+from tasks.prompts.sources import parse, read_rows, read_sources
 
 PROMPTS = ["How do I knit a scarf?", "Why is the sea salty?"]
 
@@ -122,3 +128,76 @@ def test_missing_and_unreadable_files_are_refused(tmp_path: Path) -> None:
         list(read_rows(str(folder)))
     with pytest.raises(SourceError, match="cannot be read"):
         list(read_rows("nosuchscheme://bucket/prompts.jsonl"))
+
+
+def refusal(source: str) -> str:
+    with pytest.raises(SourceError) as raised:
+        parse(source)
+    assert len(str(raised.value).splitlines()) == 1
+    return str(raised.value)
+
+
+def test_folders_and_patterns_are_refused_with_what_to_give_instead(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl")
+    datasets.Dataset.from_list([{"prompt": "Why?"}]).save_to_disk(str(tmp_path / "dataset"))
+    for folder in (tmp_path, tmp_path / "dataset"):
+        assert "it is a folder; give one file" in refusal(str(folder))
+    for pattern in ("*.jsonl", "[ab].jsonl", "**/*.jsonl"):
+        assert "no pattern is expanded" in refusal(str(tmp_path / pattern))
+
+
+@pytest.mark.parametrize("name", ["v[1]", "a*b", "what?", "a::b", "run=3", "two words", "#1 100%"])
+def test_a_file_of_any_name_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    write_jsonl(tmp_path / name / f"{name}.jsonl")
+    assert [row["prompt"] for row in read_rows(str(tmp_path / name / f"{name}.jsonl"))] == PROMPTS
+
+
+def test_the_format_of_a_chain_is_that_of_the_path_inside_it(tmp_path: Path) -> None:
+    write_csv(tmp_path / "p.csv")
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.write(tmp_path / "p.csv", "inner.csv")
+    for source in (f"zip://inner.csv::{tmp_path}/p.zip", f"simplecache::file://{tmp_path}/p.csv"):
+        assert [row["prompt"] for row in read_rows(source)] == PROMPTS
+    assert "No such file" in refusal(f"zip://absent.csv::{tmp_path}/p.zip")
+    assert "not a zip file" in refusal(f"zip://inner.csv::{tmp_path}/p.csv")
+    assert "it is a folder" in refusal(f"zip://::{tmp_path}/p.zip")
+
+
+class Signed(SimpleHTTPRequestHandler):
+    """Serves a folder to GET requests with the right signature, as a bucket does."""
+
+    def send_head(self) -> Any:
+        if self.command == "HEAD" or "X-Amz-Signature=right" not in self.path:
+            self.send_error(403)
+            return None
+        return super().send_head()
+
+    def log_message(self, format: str, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of `tmp_path`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Signed, directory=str(tmp_path))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_signed_url_is_read_and_its_signature_said_nowhere(tmp_path: Path, signed: str) -> None:
+    for suffix, write in WRITERS.items():
+        write(tmp_path / f"p{suffix}")
+        source = f"{signed}/p{suffix}?X-Amz-Signature=right&as=x.txt"
+        assert [row["prompt"] for row in read_rows(source)] == PROMPTS
+        assert [row["prompt"] for row in read_rows(f"simplecache::{source}")] == PROMPTS
+    (tmp_path / "p.txt").write_text("Why?")
+    (tmp_path / "empty.csv").write_text("prompt\n")
+    for name in ("p.csv?X-Amz-Signature=wrong", "p.txt?X-Amz-Signature=right", "empty.csv?X-Amz-Signature=right"):
+        said = refusal(f"{signed}/{name}")
+        assert f"{signed}/{name.partition('?')[0]}" in said
+        assert "Signature" not in said
+        assert "Signature" not in refusal(f"filecache::{signed}/{name}")

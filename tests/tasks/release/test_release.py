@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -8,8 +10,8 @@ from infra import storage
 from tasks.config import load
 from tasks.errors import StorageError
 from tasks.release import release
-from tasks.release.candidate import release_fingerprint
-from tests.conftest import write_config
+from tasks.release.candidate import Candidate, release_fingerprint
+from tests.conftest import ROOT, write_config
 
 
 def write_manifest(root: str, version: str, *paths: str) -> bytes:
@@ -61,6 +63,37 @@ def test_the_catalog_has_a_view_of_each_table_of_a_release_and_of_nothing_else(t
     assert counts == {"prompts": 2, "qa": 12, "labels": 6, "pair_quotas": 7, "dropped": 8}
     assert {name for schema, name in views if schema == "2026.01.01"} == set(counts)
     assert dict(splits) == {"train": 7, "test": 5}
+
+
+def test_the_catalog_reads_a_bucket_whatever_its_folders_are_called(bucket: str) -> None:
+    root = f"{bucket}/range=3/v[1] it's"
+    uri = f"{root}/releases/2026.01.01/annotations/labels.parquet"
+    storage.write_bytes(uri, b"")
+    write_manifest(root, "2026.01.01", "annotations/labels.parquet")
+    with duckdb.connect() as connection:
+        connection.register_filesystem(storage.filesystem(root)[0])
+        connection.sql("FROM range(5)").write_parquet(uri)
+        catalog = release.catalog(root, "2026.01.01")
+        connection.execute(catalog)
+        storage.write_bytes(f"{root}/releases/catalog.sql", catalog.encode())
+        assert connection.table("labels").fetchall() == [(number,) for number in range(5)]
+    told = subprocess.run(
+        [sys.executable, "-m", "infra.shell", root],
+        cwd=ROOT,
+        input=".mode csv\nSELECT sum(range) FROM labels;",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "10" in told.stdout.splitlines()
+
+
+def test_the_manifest_says_nothing_of_a_signed_url_but_its_path(tmp_path: Path) -> None:
+    config = load(str(write_config(tmp_path)), "https://h/x.csv?X-Amz-Signature=secret")
+    candidate = Candidate("2026.01.01", str(tmp_path / "candidate"), (), "f")
+    described = release.describe_release(config, candidate, {}, None, [], str(tmp_path))
+    assert described["config"]["prompts"]["source"] == "https://h/x.csv"
+    assert "secret" not in json.dumps(described)
 
 
 def test_a_gate_that_asks_for_another_agreement_makes_another_release(tmp_path: Path) -> None:
