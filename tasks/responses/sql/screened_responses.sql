@@ -7,7 +7,7 @@ completions AS (
     SELECT completions.*
     FROM completions
     SEMI JOIN requests USING (request_id)
-    QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY error IS NOT NULL, completion) = 1
+    QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY error IS NOT NULL, completion, error) = 1
 ),
 
 answered AS (

@@ -56,7 +56,7 @@ def checkpoint(folder: Path, weights: str) -> str:
 def accepted(engine: type[EngineSection], values: dict[str, Any], field: str, folder: str) -> Iterator[object]:
     """Values that the field takes beside the others."""
     literals = get_args(engine.model_fields[field].annotation)
-    for value in (*literals, folder, f"https://a.org{folder}", True, False, 7, 7.5):
+    for value in (*literals, folder, f"https://a.org{folder}", True, False, 7, 7.5, {"seed": ""}):
         try:
             engine.model_validate(values | {field: value}, strict=True)
         except ValidationError as error:
@@ -112,6 +112,12 @@ def test_stored_answers_are_found_again_under_the_identity_of_their_model(tmp_pa
         OpenAI.model_validate(endpoint).identity(): "m@unversioned https://a.org/v1",
         OpenAI.model_validate(endpoint | {"logprobs": False, "revision": "2"}).identity(): (
             "m@2 https://a.org/v1 without logprobs"
+        ),
+        OpenAI.model_validate(endpoint | {"parameters": {"seed": "seed"}}).identity(): "m@unversioned https://a.org/v1",
+        OpenAI.model_validate(
+            endpoint | {"parameters": {"seed": "", "temperature": "", "max_tokens": "max_completion_tokens"}}
+        ).identity(): (
+            "m@unversioned https://a.org/v1 max_tokens as max_completion_tokens without temperature without seed"
         ),
         Vllm.model_validate(hub).identity(): "org/m@1 bfloat16 chat at most 4096 tokens",
         Vllm.model_validate(hub | {"lora": folder, "template": "alpaca"}).identity(): (
