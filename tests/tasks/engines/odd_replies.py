@@ -162,6 +162,10 @@ ERRORS: dict[str, tuple[bytes, str]] = {
         http({"error": "later"}, status=429, Retry_After="NaN"),
         "RateLimitError (status 429): later",
     ),
+    "words with markup": (
+        http({"error": "[/b] `a` | [red] %s"}, status=400),
+        "BadRequestError (status 400): [/b] `a` | [red] %s",
+    ),
     "long words": (http({"error": "so " * 900}, status=400), f"BadRequestError (status 400): {'so ' * 99}so…"),
 }
 ODD = {name: reply for name, (reply, _) in (ANSWERS | ERRORS).items()}

@@ -169,6 +169,8 @@ def test_an_added_engine_answers_and_is_found_by_its_identity(
     assert (again.asked, other.asked) == (0, 2)
     with pytest.raises(ModelError, match=r"answers: the engine of toy stopped: .*told to stop"):
         obtain(work(Toy(kind="toy", word="stop")), asked, tables, cluster)
+    with pytest.raises(ModelError, match="answers: toy answered none of the first 2 requests: refused: rudely; mend"):
+        obtain(work(Toy(kind="toy", word="refuse")), asked, tables, cluster)
 
 
 def test_an_added_engine_is_checked_before_it_costs_anything(tmp_path: Path) -> None:
