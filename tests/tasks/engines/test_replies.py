@@ -5,6 +5,7 @@ import io
 import json
 import math
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -75,7 +76,7 @@ def test_the_words_of_an_error_are_one_short_line(status: int, words: str) -> No
     assert "\n" not in said
 
 
-ECHOES = {
+ECHOES: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "as JSON": lambda text: json.dumps(text)[1:-1],
     "as JSON in JSON": lambda text: json.dumps(json.dumps(text)),
