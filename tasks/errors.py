@@ -13,6 +13,8 @@
 Each message says what, where and what to do, in one line. Anything else that is raised is a bug and keeps its trace.
 """
 
+import unicodedata
+
 
 class SafePairsError(Exception):
     """A fault that the user can mend."""
@@ -56,3 +58,8 @@ class NotApproved(SafePairsError):
     """Nobody approved the release, or somebody rejected it; nothing was published."""
 
     exit_code = 3
+
+
+def one_line(text: str) -> str:
+    """Text without what ends a line, moves a cursor or turns the direction of writing."""
+    return " ".join("".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text).split())

@@ -4,15 +4,14 @@ In: stages that asked nothing, and the jobs that they would have had run. Out: o
 What judges will be asked depends on answers: where those are missing, the numbers are what full answers would give.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from infra import storage
 from tasks.config import Config, Engine, Model
-from tasks.tables import COMPLETIONS, Cost, Stage, tables_by_name
-from tasks.work.job import Job, Progress
+from tasks.tables import COMPLETIONS, Stage, tables_by_name
+from tasks.work.job import PROGRESS, Job
 from tasks.work.store import history, store_address
 
 QUESTIONS_IN_BOTH_ORDERS = 6
@@ -91,8 +90,7 @@ def foresee(work: Planned, model: Model, store: str) -> Planned:
     known = history(store, work.name)
     if not storage.exists(known):
         return work
-    told = json.loads(storage.read_bytes(known))
-    last = Progress(told["rows"], Cost(**told["cost"]))
+    last = PROGRESS.validate_json(storage.read_bytes(known))
     seconds = last.cost.start_seconds + work.to_ask * last.cost.seconds / last.rows
     return replace(
         work,

@@ -56,7 +56,8 @@ class Cost:
     """What model work took in this run: rows asked and rows found in the store, tokens, and seconds.
 
     `queue_seconds` were spent waiting for a cluster, `start_seconds` for engines to start, `seconds` on answers;
-    `gpu_seconds` are the last two, times the GPUs that were held.
+    `gpu_seconds` are the last two, times the GPUs that were held. `errors` are what engines said of rows that they gave no
+    answer to, and how often.
     """
 
     asked: int = 0
@@ -67,6 +68,7 @@ class Cost:
     start_seconds: float = 0.0
     seconds: float = 0.0
     gpu_seconds: float = 0.0
+    errors: tuple[tuple[str, int], ...] = ()
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))

@@ -6,7 +6,6 @@ says so.
 """
 
 import textwrap
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from flows.preferences_to_candidate import Examined
 from flows.running.reports import describe, markdown_table
 from flows.running.waiting import can_wait, fired, suspend
 from tasks.config import Approval, Config
-from tasks.errors import NotApproved
+from tasks.errors import NotApproved, one_line
 from tasks.identity import digest
 from tasks.release.changes import changed_agreement, changed_rows, samples
 from tasks.release.release import Decision, Release, published
@@ -141,8 +140,3 @@ def wrap(text: str) -> list[str]:
     return textwrap.wrap(
         text, COLUMNS, subsequent_indent=" " * 8, max_lines=LINES_OF_A_SAMPLE, placeholder=" …", break_on_hyphens=False
     )
-
-
-def one_line(text: str) -> str:
-    """Text without what ends a line, moves a cursor or turns the direction of writing."""
-    return " ".join("".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text).split())

@@ -21,6 +21,7 @@ from prefect.artifacts import (
 )
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from expectations.outcome import GateOutcome
 from infra import storage
@@ -58,6 +59,8 @@ def shown(make: Callable[Given, Stage]) -> Callable[Given, Stage]:
         stage = make(*args, **kwargs)
         key, description = stage.name.replace("_", "-"), f"One row per {stage.grain}"
         create_table_artifact(table=[counts(stage)], key=key, description=description)
+        if failed := errors([stage]):
+            create_table_artifact(table=failed, key=f"{key}-errors", description="What engines said instead of answers")
         return stage
 
     return make_shown
@@ -81,6 +84,16 @@ def counts(stage: Stage) -> dict[str, str]:
         "work s": f"{cost.seconds:.1f}",
         "all s": f"{stage.seconds:.1f}",
     }
+
+
+def errors(stages: Sequence[Stage]) -> list[dict[str, str]]:
+    """What engines said instead of answers in this run, and how often, as rows for people."""
+    return [
+        {"model work": name, "error": said, "requests": f"{number:,}"}
+        for stage in stages
+        for name, cost in stage.costs.items()
+        for said, number in cost.errors
+    ]
 
 
 def show_progress(job: Job) -> Tell:
@@ -169,6 +182,10 @@ def report_release(release: Release, stages: Sequence[Stage]) -> None:
     """Show the whole run as one page."""
     page = markdown_table([counts(stage) for stage in stages])
     text = f"# Release {release.version}\n\n{release.said}\n\n`{release.uri}`\n\n{page}\n"
+    if failed := errors(stages):
+        # What a server said is code: neither Markdown nor HTML does anything in it.
+        quoted = [row | {"error": "`" + re.sub("[`|]", " ", row["error"]) + "`"} for row in failed]
+        text += f"\n## What engines said instead of answers\n\n{markdown_table(quoted)}\n"
     create_markdown_artifact(markdown=text, key="release", description=f"Release {release.version}")
 
 
@@ -189,6 +206,11 @@ def print_summary(release: Release, stages: Sequence[Stage]) -> None:
     for row in warehouse.rows("drops", {"dropped": [stage.dropped for stage in stages]}):
         drops.add_row(row["stage"], row["reason"], f"{row['rows']:,}")
     console.print(drops)
+    failed = Table("model work", "error", "requests", title="said instead of answers", title_justify="left")
+    for row in errors(stages):
+        failed.add_row(*map(Text, row.values()))
+    if failed.row_count:
+        console.print(failed)
     root = release.uri.rsplit("/releases/", 1)[0]
     console.print(f"gate      {release.said}", soft_wrap=True)
     console.print(f"release   {release.uri}", soft_wrap=True)

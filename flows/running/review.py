@@ -94,7 +94,7 @@ def server_of(config: Config) -> LabelStudio | None:
 @contextmanager
 def connected(server: LabelStudio) -> Iterator[httpx.Client]:
     """A client of the server; its faults are ours."""
-    key = os.environ.get(server.key_variable)
+    key = os.environ.get(server.key_variable, "").strip()
     if not key:
         raise ConfigError(
             f"review.label_studio: no key for {server.url}; put it into the environment variable {server.key_variable}"

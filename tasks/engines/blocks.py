@@ -7,7 +7,7 @@ row that says what it held. Grain: one file per block, named by the hash of its 
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.identity import digest
+from tasks.tables import COMPLETIONS
 
 
 def cut(uri: str, rows: int) -> list[dict[str, str | int]]:
@@ -55,8 +56,25 @@ def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
             yield parquet
 
 
+def completions(rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Rows of `tables.COMPLETIONS` as a block; one that Arrow cannot hold is an error of its own and costs no other."""
+    try:
+        return pa.Table.from_pylist(list(rows), schema=COMPLETIONS.schema)
+    except (TypeError, ValueError, OverflowError):
+        return pa.concat_tables([completion(row) for row in rows])
+
+
+def completion(row: Mapping[str, object]) -> pa.Table:
+    """One row of `tables.COMPLETIONS`, as an error where Arrow cannot hold it."""
+    try:
+        return pa.Table.from_pylist([row], schema=COMPLETIONS.schema)
+    except (TypeError, ValueError, OverflowError) as error:
+        failed = {"request_id": row["request_id"], "error": f"answer that cannot be kept ({type(error).__name__})"}
+        return pa.Table.from_pylist([failed], schema=COMPLETIONS.schema)
+
+
 def commit(block: pa.Table, store: str) -> pa.Table:
-    """Put one answered block at its address in `store`; one row with its rows, tokens, and when it was asked."""
+    """Put one answered block at its address in `store`; one row with its rows, errors, tokens, and when it was asked."""
     errors = block["error"].to_pylist() if "error" in block.column_names else [None] * block.num_rows
     answered = sorted(zip(block.column(0).to_pylist(), (error is not None for error in errors), strict=True))
     if answered:
@@ -66,7 +84,8 @@ def commit(block: pa.Table, store: str) -> pa.Table:
         for name in ("input_tokens", "output_tokens")
     }
     took = pc.max(block["seconds"]).as_py() or 0.0 if "seconds" in block.column_names else 0.0
-    return pa.table({"rows": [block.num_rows], "asked_at": [time.time() - took], **tokens})
+    said = pa.array([[error for error in errors if error is not None]], pa.list_(pa.string()))
+    return pa.table({"rows": [block.num_rows], "errors": said, "asked_at": [time.time() - took], **tokens})
 
 
 def put(block: pa.Table, uri: str) -> None:

@@ -16,7 +16,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from tasks.engines import Answer, EngineSection
-from tasks.tables import COMPLETIONS, EMBEDDINGS, HARM_CATEGORIES
+from tasks.engines.blocks import completions
+from tasks.tables import EMBEDDINGS, HARM_CATEGORIES
 
 SUBJECTS = ("A baker", "My neighbour", "The gardener", "One teacher", "A careful cook", "The town", "A young reader")
 VERBS = ("mixes", "plants", "explains", "counts", "carries", "paints", "measures", "repairs", "keeps", "shares")
@@ -88,7 +89,7 @@ class ScriptedEngine:
         if self.journal:
             self.write_journal([request["request_id"] for request in requests])
         time.sleep(self.seconds_per_row * len(requests))
-        return pa.Table.from_pylist([self.answer(request) for request in requests], schema=COMPLETIONS.schema)
+        return completions([self.answer(request) for request in requests])
 
     def write_journal(self, request_ids: list[str]) -> None:
         """Append with one system call, so that lines of several actors never mix."""

@@ -9,12 +9,14 @@ lines of JSON.
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import ray.data
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from ray.exceptions import RayError
 
 from infra import ray_cluster, storage
@@ -26,12 +28,17 @@ from tasks.tables import Cost, Ref
 RAYS_ADVICE = "\nFailed to apply UDF transform"
 """Ray Data appends what follows to the message of an engine's fault."""
 FAULTS: dict[str, type[SafePairsError]] = {"ModelError": ModelError, "StorageError": StorageError}
+ALIKE = 32
+"""Rows without an answer, all for one reason, after which a job whose first rows they are is not worth going on."""
+MOST_ERRORS = 20
+"""Kinds of words that are told of a job's errors; the others are told as a number."""
 
 
 class Job(BaseModel, frozen=True):
     """One model, the rows it is to answer, and the store that its answers go to.
 
-    `id` stands for the work as a whole, whatever part of it the store holds by now.
+    `id` stands for the work as a whole, whatever part of it the store holds by now. The job stops after so many first rows
+    without an answer as it has `patience`, if they failed alike.
     """
 
     id: str
@@ -39,6 +46,7 @@ class Job(BaseModel, frozen=True):
     model: Model
     pending: Ref
     store: str
+    patience: int = ALIKE
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class Progress:
     cost: Cost
 
 
+PROGRESS = TypeAdapter(Progress)
 Tell = Callable[[Progress], None]
 """Hears how far a job is, block after block; what it raises ends the job."""
 RunJob = Callable[[Job, Tell], None]
@@ -59,25 +68,49 @@ def fill(job: Job, tell: Tell) -> None:
     """Answer all pending rows on the cluster that this process is connected to, and put them into the store.
 
     Raises:
-        ModelError: the engine cannot start or go on.
+        ModelError: the engine cannot start or go on, or its first rows all failed alike.
         StorageError: a block cannot be written.
     """
     began, started = time.time(), time.monotonic()
     rows, tokens, start = 0, Cost(), None
+    errors: Counter[str] = Counter()
     with closing(blocks(job)) as committed:
         for block in committed:
             elapsed = time.monotonic() - started
             rows += int(block["rows"])
+            errors.update(map(str, block["errors"]))
             tokens += Cost(input_tokens=int(block["input_tokens"]), output_tokens=int(block["output_tokens"]))
             if start is None:
                 # A clock that was moved must not turn the measure negative or longer than the job.
                 start = min(max(block["asked_at"] - began, 0.0), elapsed)
-            spent = Cost(start_seconds=start, seconds=elapsed - start, gpu_seconds=elapsed * job.model.gpus)
+            spent = Cost(
+                start_seconds=start,
+                seconds=elapsed - start,
+                gpu_seconds=elapsed * job.model.gpus,
+                errors=most_common(errors),
+            )
             tell(Progress(rows, tokens + spent))
+            if rows == errors.total() >= job.patience and len(set(map(reason, errors))) == 1:
+                raise ModelError(
+                    f"{job.name}: {job.model.title} answered none of the first {rows:,} requests: "
+                    f"{errors.most_common(1)[0][0]}; mend the cause (address, key, name and settings of the model), run again"
+                )
 
 
-def blocks(job: Job) -> Generator[dict[str, float]]:
-    """Run the Ray Data job; yield rows and tokens of each block once it is in the store."""
+def reason(error: str) -> str:
+    """What an error is, without what was said of it."""
+    return error.partition(": ")[0]
+
+
+def most_common(errors: Counter[str]) -> tuple[tuple[str, int], ...]:
+    """The errors that are told, and how often each came; how many others there were."""
+    told = errors.most_common(MOST_ERRORS)
+    others = errors.total() - sum(number for _, number in told)
+    return (*told, *([("others", others)] if others else []))
+
+
+def blocks(job: Job) -> Generator[dict[str, Any]]:
+    """Run the Ray Data job; yield rows, errors and tokens of each block once it is in the store."""
     found = cut(job.pending.uri, job.model.block_rows)
     # From items, whose metadata this process makes: `from_arrow` asks workers for it, which then cannot become actors.
     places = ray.data.from_items(found, override_num_blocks=len(found))
@@ -115,7 +148,7 @@ def read_line(line: str) -> Progress | None:
         return None
     if told.get("fault") in FAULTS:
         raise FAULTS[told["fault"]](told["said"])
-    return Progress(told["rows"], Cost(**told["cost"])) if {"rows", "cost"} <= told.keys() else None
+    return PROGRESS.validate_python(told) if {"rows", "cost"} <= told.keys() else None
 
 
 def say(progress: Progress) -> None:

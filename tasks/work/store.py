@@ -19,7 +19,7 @@ from tasks.config import Model
 from tasks.engines.blocks import put
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, EMBEDDINGS, Cost, Ref, Table
-from tasks.work.job import Job, Progress, RunJob
+from tasks.work.job import ALIKE, Job, Progress, RunJob
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost
     Returns a Ref to the store's blocks, whose fingerprint stands for the answers to `wanted`, and what it cost.
 
     Raises:
-        ModelError: the engine cannot start or go on.
+        ModelError: the engine cannot start or go on, or its first rows all failed alike.
         StorageError: the folder or a block cannot be written.
         BudgetSpent: the run has asked for as much as its budget allows.
     """
     uri = store_address(folder, work.kept, work.identity)
-    stored, held = look_up(work, wanted, uri)
+    stored, held, excused = look_up(work, wanted, uri)
     cost = Cost(asked=wanted.rows - held.rows, found=held.rows)
     if cost.asked:
         job = Job(
@@ -63,9 +63,10 @@ def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost
             model=work.model,
             pending=missing(work, wanted, stored, held, folder),
             store=uri,
+            patience=ALIKE + excused if held.rows or excused else min(ALIKE, cost.asked),
         )
         cost += follow(job, run)
-        _, held = look_up(work, wanted, uri)
+        _, held, _ = look_up(work, wanted, uri)
     return held, cost
 
 
@@ -74,10 +75,12 @@ def store_address(folder: str, kept: Table, identity: str) -> str:
     return storage.join(folder, kept.name, digest(identity)[:16])
 
 
-def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref]:
-    """All blocks of the store at `uri`, and the same as answers to `wanted`: how many they are, and what they say.
+def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref, int]:
+    """All blocks of the store at `uri`, the same as answers to `wanted`, and how many rows without one have an excuse.
 
-    Answers are identified by what they say. A block that cannot be read is set aside.
+    Answers are identified by what they say. A row has an excuse where it failed before while others did not, and where it is
+    a further attempt at what could not be read: that such rows fail alike says nothing of the model. A block that cannot be
+    read is set aside.
     """
     blocks = storage.listing(uri, ".parquet")
     # Without rows, but with all columns: a store may be empty, or hold blocks of an older version only.
@@ -93,7 +96,7 @@ def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref]:
         if not sum(map(warehouse.set_aside, blocks)):
             raise
         return look_up(work, wanted, uri)
-    return stored, Ref(all_blocks, found["rows"], digest(found["rows"], found["content"]))
+    return stored, Ref(all_blocks, found["rows"], digest(found["rows"], found["content"])), found["excused"]
 
 
 def missing(work: Work, wanted: Ref, stored: Ref, held: Ref, folder: str) -> Ref:

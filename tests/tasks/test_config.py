@@ -19,12 +19,25 @@ def test_command_line_values_replace_the_files(tmp_path: Path) -> None:
     assert (config.prompts.source, config.storage) == ("other.csv", "elsewhere")
 
 
+SCRIPTED = 'kind = "scripted"'
+ENDPOINT = 'kind = "openai", base_url = "https://a.org", model = "m", parameters = '
+
+
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
         ('name = "tested"', 'name = "tested"\ncolour = "blue"', "colour: unknown key"),
         ("samples = 2", "sampels = 2", "responders[0].sampels: unknown key"),
         ("samples = 2", "samples = 0", "responders[0].samples"),
+        (
+            SCRIPTED,
+            f'{ENDPOINT}{{ max_token = "" }} }}\n#',
+            "engine.parameters.max_token.[key]: Input should be 'temperature'",
+        ),
+        (SCRIPTED, f"{ENDPOINT}{{ seed = false }} }}\n#", "engine.parameters.seed: Input should be a valid string"),
+        (SCRIPTED, f'{ENDPOINT}{{ seed = "a b" }} }}\n#', "engine.parameters.seed"),
+        (SCRIPTED, f'{ENDPOINT}{{ seed = "top_p" }} }}\n#', "parameters: `top_p` is the name of something else too"),
+        (SCRIPTED, f'{ENDPOINT}{{ seed = "model" }} }}\n#', "parameters: `model` is the name of something else too"),
         ("seconds_per_row = ", "second_per_row = ", "responders[0].engine.second_per_row: unknown key"),
         ("[prompts]", '[cluster]\nkind = "local"\ncpus = 0\n[prompts]', "cluster.cpus: Input"),
         ("test_share = 0.2", "test_share = 1.0", "prompts.test_share"),

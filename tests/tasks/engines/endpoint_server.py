@@ -4,11 +4,13 @@ import json
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.tasks.engines.odd_replies import ODD
 
 
 @dataclass
@@ -39,10 +41,6 @@ def answer(question: str, times: int, told: bool = False) -> tuple[int, object]:
         return 503, {"error": {"message": "overloaded"}}
     if question == "busy twice" and times <= 2:
         return (429, 500)[times - 1], {"error": {"message": "later"}}
-    if question == "no choices":
-        return 200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": []}
-    if question == "not json":
-        return 200, "<html>"
     choice: dict[str, object] = {"index": 0, "finish_reason": "stop"}
     choice |= {"message": {"role": "assistant", "content": f"re: {question}"}}
     choice |= {"logprobs": logprobs(question)} if told else {}
@@ -57,9 +55,17 @@ def answer(question: str, times: int, told: bool = False) -> tuple[int, object]:
     }
 
 
+def by_question(body: dict[str, Any]) -> bytes | None:
+    """The odd reply that a question names."""
+    return ODD.get(body["messages"][-1]["content"])
+
+
 @contextmanager
-def endpoint() -> Iterator[Endpoint]:
-    """Serve until the body ends; the question `hang` is not answered before that."""
+def endpoint(choose: Callable[[dict[str, Any]], bytes | None] = by_question) -> Iterator[Endpoint]:
+    """Serve until the body ends; the questions `hang` and `drip` are not answered before that.
+
+    `choose` says which bytes are sent in place of an HTTP reply to a request, if any are.
+    """
     served = Endpoint()
     lock = threading.Lock()
 
@@ -81,6 +87,14 @@ def endpoint() -> Iterator[Endpoint]:
             status, said = answer(question, times, body.get("logprobs", False))
             with lock:
                 served.at_work -= 1
+            raw = choose(body)
+            if raw is not None:
+                self.wfile.write(raw)
+                self.close_connection = True
+                return
+            if question == "drip":
+                self.drip()
+                return
             content = said.encode() if isinstance(said, str) else json.dumps(said).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -88,6 +102,15 @@ def endpoint() -> Iterator[Endpoint]:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        def drip(self) -> None:
+            """Send a reply that has no end, a byte at a time."""
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            with suppress(OSError):
+                while not served.gate.wait(0.05):
+                    self.wfile.write(b" ")
 
         def log_message(self, *_: object) -> None:
             pass

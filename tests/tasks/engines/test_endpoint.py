@@ -10,12 +10,14 @@ import pytest
 
 from tasks.engines.endpoint import EndpointEngine
 from tasks.engines.openai import OpenAI
+from tasks.errors import ModelError
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work.job import RunJob
 from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.engines.endpoint_server import Endpoint, endpoint
+from tests.tasks.engines.odd_replies import ANSWERS, ERRORS, ODD
 from tests.tasks.rows import make, read
 
 
@@ -35,9 +37,9 @@ def requests(*questions: str, **values: Any) -> pa.Table:
     return make(REQUESTS, [{"request_id": q, "user": q} | defaults for q in questions])
 
 
-def ask(served: Endpoint, *questions: str, **values: Any) -> dict[str, dict[str, Any]]:
+def ask(served: Endpoint, *questions: str, decision: str | None = None, **values: Any) -> dict[str, dict[str, Any]]:
     engine = EndpointEngine(model(served, **values))
-    answered = asyncio.run(engine(requests(*questions)))
+    answered = asyncio.run(engine(requests(*questions, decision=decision)))
     assert answered.schema == COMPLETIONS.schema
     return {row["request_id"]: row for row in answered.to_pylist()}
 
@@ -94,10 +96,8 @@ def test_busy_answers_are_tried_again(served: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("question", "error", "times"),
     [
-        ("bad request", "BadRequestError (status 400)", 1),
-        ("always 503", "InternalServerError (status 503)", 4),
-        ("no choices", "answer without text", 1),
-        ("not json", "JSONDecodeError", 1),
+        ("bad request", "BadRequestError (status 400): cannot answer: …", 1),
+        ("always 503", "InternalServerError (status 503): overloaded", 4),
     ],
 )
 def test_what_cannot_be_answered_is_an_error_row_and_costs_no_other_row(
@@ -112,14 +112,79 @@ def test_what_cannot_be_answered_is_an_error_row_and_costs_no_other_row(
 
 def test_an_answer_that_does_not_come_is_given_up(served: Endpoint) -> None:
     answered = ask(served, "hang", "hello", timeout_seconds=0.3, retries=1)
-    assert answered["hang"]["error"] == "APITimeoutError"
+    assert answered["hang"]["error"] == "APITimeoutError (ReadTimeout)"
     assert answered["hello"]["completion"] == "re: hello"
     assert served.asked["hang"] == 2
 
 
+def test_a_reply_without_an_end_is_given_up(served: Endpoint) -> None:
+    answered = ask(served, "drip", "hello", timeout_seconds=0.3, retries=1)
+    assert answered["drip"]["error"] == "TimeoutError"
+    assert answered["hello"]["completion"] == "re: hello"
+
+
+@pytest.fixture(scope="module")
+def oddly_answered() -> dict[str, dict[str, Any]]:
+    """What becomes of a block of which each request gets another odd reply."""
+    with endpoint() as odd:
+        return ask(odd, *ODD, "hello", retries=0, decision="(Yes)")
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_reply_with_an_answer_is_an_answer_however_odd_it_is(
+    oddly_answered: dict[str, dict[str, Any]], name: str
+) -> None:
+    row = oddly_answered[name]
+    assert (row["completion"], row["error"]) == (ANSWERS[name][1], None)
+    assert row["finish_reason"] in ("stop", "\ufffd", None)
+    assert row["input_tokens"] is row["output_tokens"] is row["confidence"] is None
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_reply_without_an_answer_is_an_error_row_that_says_why(
+    oddly_answered: dict[str, dict[str, Any]], name: str
+) -> None:
+    row = oddly_answered[name]
+    assert (row["completion"], row["error"]) == (None, ERRORS[name][1])
+
+
+def test_odd_replies_cost_no_other_request(oddly_answered: dict[str, dict[str, Any]]) -> None:
+    assert len(oddly_answered) == len(ODD) + 1
+    assert oddly_answered["hello"]["completion"] == "re: hello"
+
+
+def test_parameters_go_by_the_names_of_the_endpoint_or_are_not_sent(served: Endpoint) -> None:
+    names = {"max_tokens": "max_completion_tokens", "temperature": "", "seed": ""}
+    ask(served, "hello", parameters=names)
+    (body,) = served.bodies
+    assert body.keys() == {"model", "messages", "top_p", "max_completion_tokens"}
+    assert body["max_completion_tokens"] == 7
+
+
+@pytest.mark.parametrize("around", ["{}\n", " {}", "\t{}\r\n"])
+def test_a_key_may_have_blanks_around(served: Endpoint, monkeypatch: pytest.MonkeyPatch, around: str) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, around.format("a-key"))
+    assert ask(served, "hello")["hello"]["completion"] == "re: hello"
+    assert served.keys == {"Bearer a-key"}
+
+
+@pytest.mark.parametrize("key", ["", " \n", "a\nb", "a b", "schlüssel", "key\N{ZERO WIDTH SPACE}", "a\x7fb"])
+def test_what_can_be_no_key_is_refused_beforehand_and_not_told(
+    served: Endpoint, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with pytest.raises(ModelError) as raised:
+        model(served).check(runs_here=True)
+    said = str(raised.value)
+    assert KEY_VARIABLE in said
+    assert "\n" not in said
+    assert not key.strip() or key not in said
+    model(served).check(runs_here=False)
+
+
 def test_an_endpoint_that_is_not_there_gives_error_rows() -> None:
     gone = Endpoint(url="http://127.0.0.1:9/v1")
-    assert ask(gone, "hello", retries=0)["hello"]["error"] == "APIConnectionError"
+    assert ask(gone, "hello", retries=0)["hello"]["error"] == "APIConnectionError (ConnectError)"
 
 
 def test_requests_are_spread_over_the_minute(served: Endpoint) -> None:

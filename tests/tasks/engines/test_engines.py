@@ -57,7 +57,7 @@ def checkpoint(folder: Path, weights: str) -> str:
 def accepted(engine: type[EngineSection], values: dict[str, Any], field: str, folder: str) -> Iterator[object]:
     """Values that the field takes beside the others."""
     literals = get_args(engine.model_fields[field].annotation)
-    for value in (*literals, folder, f"https://a.org{folder}", True, False, 7, 7.5):
+    for value in (*literals, folder, f"https://a.org{folder}", True, False, 7, 7.5, {"seed": ""}):
         try:
             engine.model_validate(values | {field: value}, strict=True)
         except ValidationError as error:
@@ -114,6 +114,12 @@ def test_stored_answers_are_found_again_under_the_identity_of_their_model(tmp_pa
         OpenAI.model_validate(endpoint | {"logprobs": False, "revision": "2"}).identity(): (
             "m@2 https://a.org/v1 without logprobs"
         ),
+        OpenAI.model_validate(endpoint | {"parameters": {"seed": "seed"}}).identity(): "m@unversioned https://a.org/v1",
+        OpenAI.model_validate(
+            endpoint | {"parameters": {"seed": "", "temperature": "", "max_tokens": "max_completion_tokens"}}
+        ).identity(): (
+            "m@unversioned https://a.org/v1 max_tokens as max_completion_tokens without temperature without seed"
+        ),
         Vllm.model_validate(hub).identity(): "org/m@1 bfloat16 chat at most 4096 tokens",
         Vllm.model_validate(hub | {"lora": folder, "template": "alpaca"}).identity(): (
             f"org/m@1 bfloat16 alpaca lora {weights} at most 4096 tokens"
@@ -164,6 +170,8 @@ def test_an_added_engine_answers_and_is_found_by_its_identity(
     assert (again.asked, other.asked) == (0, 2)
     with pytest.raises(ModelError, match=r"answers: the engine of toy stopped: .*told to stop"):
         obtain(work(Toy(kind="toy", word="stop")), asked, tables, cluster)
+    with pytest.raises(ModelError, match="answers: toy answered none of the first 2 requests: refused: rudely; mend"):
+        obtain(work(Toy(kind="toy", word="refuse")), asked, tables, cluster)
 
 
 def test_an_added_engine_is_checked_before_it_costs_anything(tmp_path: Path) -> None:

@@ -48,6 +48,6 @@ class Sayer:
     def __call__(self, batch: pa.Table) -> pa.Table:
         if self.word == "stop":
             raise RuntimeError("told to stop")
-        said = {"completion": self.word, "finish_reason": "stop"}
+        said = {"error": "refused: rudely"} if self.word == "refuse" else {"completion": self.word}
         rows = [{"request_id": request_id} | said for request_id in batch["request_id"].to_pylist()]
         return pa.Table.from_pylist(rows, schema=COMPLETIONS.schema)

@@ -1,0 +1,171 @@
+"""Replies that no documentation speaks of, as the bytes that an endpoint sends, and the answer in those that have one."""
+
+import gzip
+import json
+import math
+from typing import Any
+
+
+def http(body: object, status: int = 200, content_type: str = "application/json", **headers: str) -> bytes:
+    """A reply as it goes over the wire; a body that is no text and no bytes goes as JSON."""
+    if not isinstance(body, bytes | str):
+        body = json.dumps(body)
+    content = body.encode() if isinstance(body, str) else body
+    lines = {"Content-Type": content_type, "Content-Length": str(len(content)), "Connection": "close"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"HTTP/1.1 {status} Odd\r\n{head}\r\n".encode() + content
+
+
+def chat(message: object, usage: object = None, **choice: object) -> dict[str, Any]:
+    """A completion as the API documents it, around whatever message."""
+    choices = [{"index": 0, "finish_reason": "stop", "message": message} | choice]
+    return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": choices, "usage": usage}
+
+
+def says(content: object, usage: object = None, **choice: object) -> dict[str, Any]:
+    """The same, around whatever content."""
+    return chat({"role": "assistant", "content": content}, usage, **choice)
+
+
+def text(content: object) -> dict[str, object]:
+    """A part of a message."""
+    return {"type": "text", "text": content}
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "plant", "arguments": "{}"}}
+GOOD = says("Plant them deep.")
+FILE = json.dumps(GOOD).encode()
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+ANSWERS: dict[str, tuple[bytes, str]] = {
+    "high surrogate": (http(says("smile \ud83d")), "smile \ufffd"),
+    "low surrogate": (http(says("\ude00 smile", finish_reason="\ude00")), "\ufffd smile"),
+    "surrogates in UTF-8": (http(b'{"choices": [{"message": {"content": "a\xed\xa0\xbdb"}}]}'), "a\ufffdb"),
+    "a pair of surrogates": (http(says("smile \U0001f600")), "smile \U0001f600"),
+    "one part": (http(says([text("Plant them.")])), "Plant them."),
+    "parts": (http(says([text("Plant "), {"type": "image_url", "image_url": {}}, text("them.")])), "Plant them."),
+    "parts with thoughts": (http(says([{"type": "thinking", "thinking": [text("Hm.")]}, text("Yes.")])), "Yes."),
+    "parts of any kind": (http(says([None, 3, "x", [], text(None), text("Yes.")])), "Yes."),
+    "refusal": (http(chat({"content": None, "refusal": "I would rather not."})), "I would rather not."),
+    "refusal beside nothing": (http(chat({"content": "", "refusal": "Rather not."})), "Rather not."),
+    "refusal as a part": (http(says([{"type": "refusal", "refusal": "Rather not."}])), "Rather not."),
+    "empty content": (http(says("")), ""),
+    "NUL in content": (http(says("Plant\0them.")), "Plant\0them."),
+    "no finish reason": (http({"choices": [{"message": {"content": "Yes."}}]}), "Yes."),
+    "finish reason of another type": (http(says("Yes.", finish_reason=["stop", 1])), "Yes."),
+    "usage of another type": (http(says("Yes.", usage="much")), "Yes."),
+    "tokens of other types": (
+        http(says("Yes.", usage={"prompt_tokens": "3", "completion_tokens": [2]})),
+        "Yes.",
+    ),
+    "tokens below nothing": (http(says("Yes.", usage={"prompt_tokens": -3, "completion_tokens": 1.5})), "Yes."),
+    "too many tokens": (http(says("Yes.", usage={"prompt_tokens": 10**30, "completion_tokens": 2**63})), "Yes."),
+    "endless tokens": (
+        http(FILE.replace(b'"usage": null', b'"usage": {"prompt_tokens": ' + b"9" * 9000 + b"}")),
+        "Plant them deep.",
+    ),
+    "true tokens": (http(says("Yes.", usage={"prompt_tokens": True, "completion_tokens": None})), "Yes."),
+    "null logprobs": (http(says("Yes.", logprobs=None)), "Yes."),
+    "null logprob": (http(says("Yes.", logprobs={"content": [{"token": "Yes.", "logprob": None}]})), "Yes."),
+    "NaN logprob": (http(says("Yes.", logprobs={"content": [{"token": "Yes.", "logprob": math.nan}]})), "Yes."),
+    "huge logprob": (http(says("Yes.", logprobs={"content": [{"token": "Yes.", "logprob": 1e308}]})), "Yes."),
+    "logprobs of other types": (http(says("Yes.", logprobs={"content": [3, None, {"token": 3}]})), "Yes."),
+    "logprobs as a list": (http(says("Yes.", logprobs=[-0.1])), "Yes."),
+    "byte order mark": (http(b"\xef\xbb\xbf" + FILE), "Plant them deep."),
+    "UTF-16": (http(json.dumps(GOOD).encode("utf-16")), "Plant them deep."),
+    "called a text": (http(GOOD, content_type="text/html"), "Plant them deep."),
+    "called nothing": (http(GOOD, content_type=""), "Plant them deep."),
+    "called by no encoding": (http(GOOD, content_type="application/json; charset=rot13"), "Plant them deep."),
+    "status 201": (http(GOOD, status=201), "Plant them deep."),
+    "longer than anybody asked for": (http(says("word " * 200_000)), "word " * 200_000),
+    "a second choice that is null": (http(GOOD | {"choices": [*GOOD["choices"], None]}), "Plant them deep."),
+    "names twice": (http(FILE.replace(b'{"id"', b'{"choices": null, "id"')), "Plant them deep."),
+}
+PAGE = "<!DOCTYPE html><html><head><style>b {}</style></head><body><b>Sign&nbsp;in</b> to go on</body></html>"
+ERRORS: dict[str, tuple[bytes, str]] = {
+    "a page": (http(PAGE, content_type="text/html"), "no JSON (status 200): Sign in to go on"),
+    "null message": (http(chat(None)), "choice without message (status 200)"),
+    "null content": (http(says(None)), "message without text (status 200)"),
+    "content of another type": (http(says({"text": "Yes."})), "message without text (status 200)"),
+    "a number as content": (http(says(3)), "message without text (status 200)"),
+    "no parts": (http(says([])), "message without text (status 200)"),
+    "parts without text": (http(says([{"type": "image_url"}])), "message without text (status 200)"),
+    "tool calls": (http(chat({"content": None, "tool_calls": [CALL]})), "tool calls instead of text (status 200)"),
+    "no choices": (http({"choices": []}), "no choices (status 200)"),
+    "null choices": (http({"choices": None}), "no choices (status 200)"),
+    "choices as an object": (http({"choices": {"0": GOOD}}), "no choices (status 200)"),
+    "null choice": (http({"choices": [None]}), "choice without message (status 200)"),
+    "message as a list": (http(chat(["Yes."])), "choice without message (status 200)"),
+    "error with status 200": (http({"error": {"message": "out of\ncredit"}}), "error (status 200): out of credit"),
+    "error as a text": (http({"error": "out of credit", "choices": []}), "error (status 200): out of credit"),
+    "error as a list": (http({"error": [{"code": 7}]}), 'error (status 200): [{"code": 7}]'),
+    "an object": (http({"response": "Plant them."}), "no choices (status 200)"),
+    "null": (http("null"), "null (status 200)"),
+    "a list": (http([GOOD]), "list (status 200)"),
+    "a number": (http("42"), "number (status 200)"),
+    "not a number": (http("NaN"), "number (status 200)"),
+    "true": (http("true"), "true or false (status 200)"),
+    "a text": (http('"Plant them."'), "text (status 200)"),
+    "an answer without JSON": (http("Plant them."), "no JSON (status 200)"),
+    "nothing": (http(""), "nothing (status 200)"),
+    "nothing, status 204": (b"HTTP/1.1 204 Odd\r\nConnection: close\r\n\r\n", "nothing (status 204)"),
+    "half of a file": (http(FILE[: len(FILE) // 2]), "no JSON (status 200)"),
+    "two files": (http(FILE + FILE), "no JSON (status 200)"),
+    "events": (
+        http(b"data: " + FILE + b"\n\ndata: [DONE]\n\n", content_type="text/event-stream"),
+        "no JSON (status 200)",
+    ),
+    "no UTF-8": (http(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'), "no JSON (status 200)"),
+    "bytes": (http(bytes(range(256))), "no JSON (status 200)"),
+    "too deep": (http("[" * 100_000), "no JSON (status 200)"),
+    "not compressed": (http(FILE, Content_Encoding="gzip"), "APIConnectionError (DecodingError)"),
+    "half compressed": (http(gzip.compress(FILE)[:20], Content_Encoding="gzip"), "nothing (status 200)"),
+    "cut": (http(GOOD)[:-20], "APIConnectionError (RemoteProtocolError)"),
+    "cut in the head": (http(GOOD)[:30], "APIConnectionError (RemoteProtocolError)"),
+    "no HTTP": (b"Plant them.\r\n\r\n", "APIConnectionError (RemoteProtocolError)"),
+    "no reply": (b"", "APIConnectionError (RemoteProtocolError)"),
+    "chunks that are none": (CHUNKED + b"ZZZ\r\nPlant\r\n", "APIConnectionError (RemoteProtocolError)"),
+    "chunks without an end": (CHUNKED + b'5\r\n{"cho', "APIConnectionError (RemoteProtocolError)"),
+    "redirected in a circle": (
+        http("", status=307, Location="/v1/chat/completions"),
+        "APIConnectionError (TooManyRedirects)",
+    ),
+    "redirected nowhere": (http("", status=307, Location="http://127.0.0.1:9/"), "APIConnectionError (ConnectError)"),
+    "redirected to no address": (
+        http("", status=307, Location="http://[::1"),
+        "APIConnectionError (RemoteProtocolError)",
+    ),
+    "redirected to another scheme": (
+        http("", status=302, Location="ftp://127.0.0.1/"),
+        "APIConnectionError (UnsupportedProtocol)",
+    ),
+    "not modified": (http("", status=304), "APIStatusError (status 304)"),
+    "status 400, called by no encoding": (
+        http("no", 400, content_type="text/plain; charset=rot13"),
+        "BadRequestError (status 400): no",
+    ),
+    "status 400, a page": (http(PAGE, status=400), "BadRequestError (status 400): Sign in to go on"),
+    "status 400, null": (http("null", status=400), "BadRequestError (status 400): null"),
+    "status 400, another form": (
+        http({"detail": [{"loc": ["body"], "msg": "no \x1b[31m"}]}, status=422),
+        'UnprocessableEntityError (status 422): {"detail": [{"loc": ["body"], "msg": "no [31m"}]}',
+    ),
+    "status 400, no UTF-8": (http(b"n\xffo", status=400), "BadRequestError (status 400): n\ufffdo"),
+    "status 401": (
+        http({"error": {"message": "wrong key"}}, status=401),
+        "AuthenticationError (status 401): wrong key",
+    ),
+    "status 404": (http({"message": "no such model"}, status=404), "NotFoundError (status 404): no such model"),
+    "status 600": (http("", status=600), "InternalServerError (status 600)"),
+    "retry after no time": (
+        http({"error": "later"}, status=429, Retry_After="NaN"),
+        "RateLimitError (status 429): later",
+    ),
+    "words with markup": (
+        http({"error": "[/b] `a` | [red] %s"}, status=400),
+        "BadRequestError (status 400): [/b] `a` | [red] %s",
+    ),
+    "long words": (http({"error": "so " * 900}, status=400), f"BadRequestError (status 400): {'so ' * 99}so…"),
+}
+ODD = {name: reply for name, (reply, _) in (ANSWERS | ERRORS).items()}

@@ -1,0 +1,165 @@
+"""Whatever an endpoint replies is a row that Arrow and Parquet hold, and no error quotes the request."""
+
+import html
+import io
+import json
+import math
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.engines.blocks import completions
+from tasks.engines.replies import MOST_CHARACTERS, describe, read_reply
+from tests.tasks.engines.odd_replies import says
+
+ANY_TEXT = st.text(st.characters(codec=None), max_size=40)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def an(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """An object in which each field is there, is missing, or is anything; or anything in its place."""
+    return st.fixed_dictionaries({}, optional={name: value | JSON for name, value in fields.items()}) | JSON
+
+
+PART = an(type=st.sampled_from(["text", "refusal", "thinking"]), text=ANY_TEXT, refusal=ANY_TEXT)
+MESSAGE = an(content=ANY_TEXT | st.lists(PART, max_size=4), refusal=ANY_TEXT, tool_calls=st.lists(JSON, max_size=2))
+TOKEN = an(token=ANY_TEXT, logprob=st.floats())
+CHOICE = an(message=MESSAGE, finish_reason=ANY_TEXT, logprobs=an(content=st.lists(TOKEN, max_size=4)))
+USAGE = an(prompt_tokens=st.integers() | st.floats(), completion_tokens=st.integers())
+REPLY = an(choices=st.lists(CHOICE, max_size=3), usage=USAGE, error=an(message=ANY_TEXT), message=ANY_TEXT, detail=JSON)
+BODY = st.binary(max_size=200) | st.builds(lambda reply: json.dumps(reply).encode(), REPLY)
+
+
+def kept(row: dict[str, Any]) -> dict[str, Any]:
+    """The row as a reader of the store finds it."""
+    sink = io.BytesIO()
+    pq.write_table(completions([row | {"request_id": "a"}]), sink)
+    (found,) = pq.read_table(sink).to_pylist()
+    return dict(found)
+
+
+@given(st.integers(100, 999), BODY, st.sampled_from([None, "(a|b)", ".*?(.)"]))
+def test_any_reply_is_an_answer_or_an_error_that_the_store_holds(
+    status: int, body: bytes, decision: str | None
+) -> None:
+    row = read_reply(status, body, decision, ["a key", "How do I plant tulips?"])
+    found = kept(row)
+    assert (found["completion"] is None) != (found["error"] is None)
+    assert {name: found[name] for name in row} == row
+    assert found["confidence"] is None or 0 <= found["confidence"] <= 1
+    assert all(found[name] is None or found[name] >= 0 for name in ("input_tokens", "output_tokens"))
+
+
+@given(ANY_TEXT)
+def test_an_answer_is_kept_as_it_is_but_for_what_no_text_can_hold(text: str) -> None:
+    found = read_reply(200, json.dumps(says(text)).encode(), None, [])
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert found["completion"] == whole
+
+
+@given(st.integers(300, 599), st.text(st.characters(codec="utf-8"), max_size=400))
+def test_the_words_of_an_error_are_one_short_line(status: int, words: str) -> None:
+    said = describe("Refused", status, words.encode(), [])
+    assert said.startswith(f"Refused (status {status})")
+    assert len(said) <= len(f"Refused (status {status}): ") + MOST_CHARACTERS
+    assert not any(unicodedata.category(character)[0] == "C" for character in said)
+    assert "\n" not in said
+
+
+ECHOES: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "as JSON": lambda text: json.dumps(text)[1:-1],
+    "as JSON in JSON": lambda text: json.dumps(json.dumps(text)),
+    "as Python writes it": repr,
+    "as bytes": lambda text: repr(text.encode()),
+    "as HTML": html.escape,
+    "in a URL": quote,
+    "shouting": str.upper,
+    "without blanks": lambda text: "".join(text.split()),
+    "decomposed": lambda text: unicodedata.normalize("NFD", text),
+    "its beginning": lambda text: f"{text[: len(text) // 2]}...",
+}
+PROMPTS = [
+    "How do I plant tulips, and when should I water them?",
+    'My café\'s "menu" says:\n- tea\n- cake\n- tulips\nWhat is missing there, please?',
+    "春天什么时候种郁金香最好 应该怎么浇水 多久浇一次 在阳台上也可以吗",
+    "Когда лучше сажать тюльпаны и как часто их поливать?",
+]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_an_error_does_not_quote_the_request_however_the_endpoint_wrote_it(echo: str, prompt: str) -> None:
+    quoted = ECHOES[echo](prompt)
+    for body in (f"Invalid input: {quoted} is refused", json.dumps({"error": {"message": f"Refused: {quoted}"}})):
+        said = describe("Refused", 400, body.encode(), ["a key", prompt])
+        words = [word for word in prompt.split() if len(word) > 3]
+        assert not any(word.lower() in said.lower() for word in words), said
+        assert "nvalid input" in said or "Refused:" in said
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "Zs"], codec="utf-8"), min_size=12, max_size=60))
+def test_no_long_piece_of_the_request_is_in_an_error(prompt: str) -> None:
+    said = describe("Refused", 400, json.dumps({"error": f"no: {prompt} (of yours)"}).encode(), [prompt])
+    length = 12
+    spelled = "".join(c for c in unicodedata.normalize("NFKD", prompt).casefold() if c.isalnum())
+    left = "".join(c for c in unicodedata.normalize("NFKD", said).casefold() if c.isalnum())
+    assert not any(spelled[at : at + length] in left for at in range(len(spelled) - length + 1))
+
+
+def test_words_that_quote_nothing_stay() -> None:
+    words = "Unsupported value: 'temperature' does not support 0.7 with this model."
+    body = json.dumps({"error": {"message": words, "type": "invalid_request_error"}}).encode()
+    assert describe("BadRequestError", 400, body, [*PROMPTS, "hi"]) == f"BadRequestError (status 400): {words}"
+
+
+def test_the_key_is_in_no_error() -> None:
+    body = json.dumps({"error": "wrong key sk-Abcdef123456"}).encode()
+    assert describe("AuthenticationError", 401, body, ["sk-Abcdef123456"]) == (
+        "AuthenticationError (status 401): wrong key …"
+    )
+
+
+def test_an_answer_in_another_form_is_in_no_error() -> None:
+    for reply in ({"response": "Plant them."}, {"message": "Plant them."}, ["Plant them."], "Plant them."):
+        assert "Plant" not in read_reply(200, json.dumps(reply).encode(), None, [])["error"]
+    assert "Plant" not in read_reply(200, json.dumps(says("Plant them deep.")).encode()[:-9], None, [])["error"]
+
+
+def test_alike_errors_of_several_requests_are_told_alike() -> None:
+    said = {
+        describe("RateLimitError", 429, f"too many, request req_{number:024x}".encode(), [f"Question {number}?"])
+        for number in range(3)
+    }
+    assert said == {"RateLimitError (status 429): too many, request …"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"completion": "\ud83d"},
+        {"completion": ["Plant"]},
+        {"completion": b"\xff"},
+        {"input_tokens": 2**70},
+        {"output_tokens": "many"},
+        {"confidence": "sure"},
+        {"seconds": math.nan, "finish_reason": {"why": 1}},
+    ],
+)
+def test_a_row_that_cannot_be_kept_is_an_error_and_costs_no_other(row: dict[str, object]) -> None:
+    good = {"request_id": "b", "completion": "Plant them.", "seconds": math.nan}
+    first, second = completions([{"request_id": "a", "output_tokens": 1} | row, good]).to_pylist()
+    assert first["request_id"] == "a"
+    assert first["completion"] is first["output_tokens"] is None
+    assert first["error"]
+    assert second["completion"] == "Plant them."

@@ -1,0 +1,167 @@
+"""When a job goes on, and when what its first rows met is what each further one would."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.engines.openai import OpenAI
+from tasks.errors import ModelError
+from tasks.identity import digest
+from tasks.tables import COMPLETIONS, REQUESTS, Cost, Ref
+from tasks.work.job import ALIKE, MOST_ERRORS, Progress, most_common, read_line
+from tasks.work.store import Work, obtain
+from tests.conftest import KEY_VARIABLE
+from tests.tasks.engines.endpoint_server import Endpoint, endpoint
+from tests.tasks.engines.odd_replies import ODD
+from tests.tasks.rows import make, read
+
+Choose = Callable[[str], str | None]
+MANY = 4 * ALIKE
+BLOCK_ROWS = 4
+
+
+class Odd:
+    """An endpoint whose next replies are chosen by the question: the name of an odd one, or None for a good one."""
+
+    def __init__(self) -> None:
+        self.choose: Choose = lambda question: None
+        self.served = Endpoint()
+
+    def reply(self, body: dict[str, Any]) -> bytes | None:
+        name = self.choose(body["messages"][-1]["content"])
+        return None if name is None else ODD[name]
+
+
+@pytest.fixture
+def odd() -> Iterator[Odd]:
+    found = Odd()
+    with endpoint(found.reply) as found.served:
+        yield found
+
+
+def answer(odd: Odd, folder: Path, run: Any, questions: list[str], **values: Any) -> tuple[Ref, Cost]:
+    model = OpenAI(
+        kind="openai",
+        base_url=odd.served.url,
+        model="thinker",
+        key_variable=KEY_VARIABLE,
+        requests_per_minute=60_000,
+        retries=0,
+        block_rows=BLOCK_ROWS,
+    )
+    rows = [
+        {"request_id": q, "user": q, "temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "seed": 1, "attempt": 0}
+        | values
+        for q in questions
+    ]
+    uri = folder / f"{digest(rows)}.parquet"
+    pq.write_table(make(REQUESTS, rows), uri)
+    work = Work("answers", model.identity(), model, REQUESTS, COMPLETIONS)
+    return obtain(work, Ref(str(uri), len(rows), digest(rows)), str(folder / "tables"), run)
+
+
+def questions(number: int, said: str = "How many tulips are") -> list[str]:
+    return [f"{said} {at}?" for at in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("status 401", "AuthenticationError (status 401): wrong key"),
+        ("status 404", "NotFoundError (status 404): no such model"),
+        ("a page", "no JSON (status 200): Sign in to go on"),
+        ("no reply", "APIConnectionError (RemoteProtocolError)"),
+    ],
+)
+def test_a_job_whose_first_requests_all_fail_alike_stops_and_says_why(
+    tmp_path: Path, cluster: Any, odd: Odd, name: str, said: str
+) -> None:
+    odd.choose = lambda question: name
+    with pytest.raises(ModelError) as raised:
+        answer(odd, tmp_path, cluster, questions(MANY))
+    assert str(raised.value).startswith("answers: thinker answered none of the first ")
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert "tulips" not in str(raised.value)
+    assert ALIKE <= odd.served.asked.total() < MANY
+    assert set(odd.served.asked.values()) == {1}
+
+
+def test_a_smaller_job_that_fails_as_a_whole_stops_each_time_until_the_cause_is_mended(
+    tmp_path: Path, cluster: Any, odd: Odd
+) -> None:
+    odd.choose = lambda question: "status 401"
+    for _ in range(2):
+        with pytest.raises(ModelError, match="answered none of the first 3 requests: AuthenticationError"):
+            answer(odd, tmp_path, cluster, questions(3))
+    odd.choose = lambda question: None
+    found, cost = answer(odd, tmp_path, cluster, questions(3))
+    assert (found.rows, cost.errors) == (3, ())
+
+
+def test_answers_among_errors_let_a_job_go_on_and_its_errors_are_counted_by_their_words(
+    tmp_path: Path, cluster: Any, odd: Odd
+) -> None:
+    asked = questions(MANY)
+    odd.choose = lambda question: None if question == asked[0] else "status 401"
+    found, cost = answer(odd, tmp_path, cluster, asked)
+    assert found.rows == 1
+    assert cost.errors == (("AuthenticationError (status 401): wrong key", MANY - 1),)
+    assert sum(row["error"] is not None for row in read(found)) == MANY - 1
+
+
+def test_errors_of_several_kinds_let_a_job_go_on(tmp_path: Path, cluster: Any, odd: Odd) -> None:
+    kinds = ("status 401", "status 404")
+    odd.choose = lambda question: kinds[len(question) % 2]
+    found, cost = answer(odd, tmp_path, cluster, questions(12))
+    assert found.rows == 0
+    assert sorted(number for _, number in cost.errors) == [2, 10]
+
+
+def test_requests_that_fail_again_beside_answered_ones_stop_no_later_run(
+    tmp_path: Path, cluster: Any, odd: Odd
+) -> None:
+    asked = questions(2 * ALIKE)
+    odd.choose = lambda question: None if question == asked[0] else "status 400, a page"
+    for times in (1, 2, 3):
+        found, _ = answer(odd, tmp_path, cluster, asked)
+        assert found.rows == 1
+        assert odd.served.asked[asked[1]] == times
+    assert odd.served.asked[asked[0]] == 1
+
+
+def test_new_requests_that_all_fail_alike_stop_a_job_whatever_was_answered_before(
+    tmp_path: Path, cluster: Any, odd: Odd
+) -> None:
+    answer(odd, tmp_path, cluster, questions(5))
+    odd.choose = lambda question: "status 401"
+    with pytest.raises(ModelError, match="wrong key"):
+        answer(odd, tmp_path, cluster, questions(MANY))
+    assert odd.served.asked.total() < MANY
+    few, cost = answer(odd, tmp_path, cluster, questions(7))
+    assert (few.rows, sum(number for _, number in cost.errors)) == (5, 2)
+
+
+def test_further_attempts_stop_no_job(tmp_path: Path, cluster: Any, odd: Odd) -> None:
+    odd.choose = lambda question: "status 400, a page"
+    found, cost = answer(odd, tmp_path, cluster, questions(3), attempt=1)
+    assert (found.rows, cost.asked) == (0, 3)
+
+
+def test_the_errors_of_a_job_are_told_by_how_often_they_came_and_the_rare_ones_as_a_number() -> None:
+    errors = Counter({f"error {number}": number for number in range(1, MOST_ERRORS + 4)})
+    told = most_common(errors)
+    assert told[0] == (f"error {MOST_ERRORS + 3}", MOST_ERRORS + 3)
+    assert told[-1] == ("others", 1 + 2 + 3)
+    assert sum(number for _, number in told) == errors.total()
+
+
+def test_progress_with_errors_is_read_as_it_was_told() -> None:
+    cost = Cost(asked=2, errors=(("RateLimitError (status 429): later", 2),))
+    told = json.dumps({"rows": 2, "cost": {"asked": 2, "errors": [["RateLimitError (status 429): later", 2]]}})
+    assert read_line(told) == Progress(2, cost)
