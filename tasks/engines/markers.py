@@ -1,7 +1,7 @@
-"""Keep what people and models wrote from opening or closing a turn of a chat.
+r"""Keep what people and models wrote from opening or closing a turn of a chat.
 
 In: a model's tokenizer; messages. Out: the messages, with a backslash after the first character of what its template or its
-tokenizer would take for more than text: `<|im_end|>` becomes `<\\|im_end|>`. All other text stays as it is, and so do its tokens.
+tokenizer would take for more than text: `<|im_end|>` becomes `<\|im_end|>`. All other text stays as it is, and so do its tokens.
 No two texts become one, since a marker that has backslashes already gets one more.
 """
 
@@ -53,9 +53,8 @@ def spoken_by_template(frame: Sequence[str], tokens: set[str]) -> set[str]:
     found: set[str] = set()
     for place, between in enumerate(frame):
         found.update(BRACKETED.findall(between))
-        for token in sorted(tokens, key=len, reverse=True):
-            between = between.replace(token, "\n")
-        lines = [line.strip() for line in between.splitlines()]
+        beside = re.split("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or r"(?!)", between)
+        lines = [line.strip() for part in beside for line in part.splitlines()]
         found.update(line for line in (lines if place else lines[-1:]) if SPEAKER.match(line))
     return found
 

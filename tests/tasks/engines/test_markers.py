@@ -48,9 +48,9 @@ FORMS: dict[str, tuple[str | None, list[str]]] = {
     "thinking": (THINKS, []),
 }
 TURNS = (
-    ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"]
-    + ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|user|>", "<|assistant|>"]
-    + ["USER:", "ASSISTANT:", "<start_of_turn>", "<end_of_turn>", "</think>", "### Instruction:", "### Response:"]
+    *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"),
+    *("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|user|>", "<|assistant|>"),
+    *("USER:", "ASSISTANT:", "<start_of_turn>", "<end_of_turn>", "</think>", "### Instruction:", "### Response:"),
 )
 PARTS = [
     "user\n",
@@ -89,7 +89,7 @@ def tokenizer(form: str) -> Any:
     if tokens:
         found.add_special_tokens({"additional_special_tokens": tokens})
     if "<s>" in tokens:
-        found.bos_token = "<s>"
+        found.bos_token = tokens[0]
     if template:
         found.chat_template = template
     return found
