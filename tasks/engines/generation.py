@@ -25,6 +25,7 @@ from transformers import (
 from xgrammar.contrib.hf import LogitsProcessor as GrammarProcessor
 
 from tasks.engines.chat import confidence, messages, too_long
+from tasks.engines.grammar import grammar
 from tasks.engines.markers import as_text, markers
 from tasks.tables import COMPLETIONS
 
@@ -125,8 +126,7 @@ class TransformersEngine:
         input_ids, attention_mask = self.pad(prompts, len(prefix))
         samplers = LogitsProcessorList()
         if json_schema:
-            grammar = self.grammars.compile_json_schema(json_schema, any_whitespace=False)
-            samplers.append(GrammarProcessor(grammar))
+            samplers.append(GrammarProcessor(self.grammars.compile_grammar(grammar(json_schema))))
         seeded = SeededSampling(
             [r["temperature"] for r in requests],
             [r["seed"] for r in requests],

@@ -19,6 +19,7 @@ from tasks.engines import Answer
 from tasks.engines.actors import RESTARTS
 from tasks.engines.blocks import commit, read
 from tasks.engines.chat import confidence, messages, too_long
+from tasks.engines.grammar import grammar
 from tasks.engines.markers import as_text, markers
 from tasks.engines.vllm import Vllm
 from tasks.tables import COMPLETIONS
@@ -134,7 +135,7 @@ def sampling(row: dict[str, Any]) -> dict[str, Any]:
     """Give vLLM's sampling parameters of one request; all requests of a job have a schema, or none has."""
     parameters = {name: row[name] for name in ("temperature", "top_p", "max_tokens", "seed")}
     if row["json_schema"]:
-        parameters["structured_outputs"] = {"json": row["json_schema"]}
+        parameters["structured_outputs"] = {"grammar": grammar(row["json_schema"])}
     return parameters | ({"logprobs": 0} if row["decision"] else {})
 
 
