@@ -1,6 +1,6 @@
 -- One row per distinct thing said by a judge that is not plainly one JSON object with one verdict, where one may yet be found.
 WITH said AS (
-    SELECT DISTINCT
+    SELECT
         requests.question,
         completions.completion,
         coalesce(completions.finish_reason = 'length', FALSE) AS is_cut,
@@ -10,27 +10,26 @@ WITH said AS (
     WHERE completions.error IS NULL AND completions.completion IS NOT NULL
 ),
 
--- Plain is an object that names its decision once, at its root or in `verdict`, and has no key twice. DuckDB takes trailing
--- commas and NaN for JSON, which they are not.
+-- Plain is an object that names its decision once, at its root or in `verdict`, and none of our keys twice.
 examined AS (
     SELECT
         *,
         CASE
-            WHEN len(string_split(completion, '"' || word || '"')) <> 2 OR contains(completion, '\u') THEN FALSE
-            WHEN regexp_matches(completion, '(?i),\s*[\]}]|:\s*-?(nan|inf)') THEN FALSE
+            WHEN
+                len(string_split(completion, '"' || word || '"')) <> 2
+                OR len(string_split(completion, '"harm_category"')) > 2
+                OR len(string_split(completion, '"severity_level"')) > 2
+                OR len(string_split(completion, '"verdict"')) > 2
+                OR contains(completion, '\u')
+                THEN FALSE
             WHEN json_valid(completion)
-                THEN
-                    list_contains(coalesce(json_keys(completion, '$.verdict'), json_keys(completion)), word)
-                    AND len(list_distinct(json_keys(completion))) = len(json_keys(completion))
-                    AND coalesce(
-                        len(list_distinct(json_keys(completion, '$.verdict'))) = len(json_keys(completion, '$.verdict')), TRUE
-                    )
+                THEN json_exists(completion, '$.verdict.' || word) OR json_exists(completion, '$.' || word)
             ELSE FALSE
         END AS is_plain
     FROM said
 )
 
-SELECT
+SELECT DISTINCT
     question,
     completion,
     is_cut,
