@@ -16,7 +16,7 @@ EXPECTATIONS = [
     columns_are(*COLUMNS, "filename"),
     not_empty(),
     *not_null(*COLUMNS),
-    unique("sha256", "response_source"),
+    unique("prompt", "response", "response_source"),
     between("severity_level", 0, 3),
     no_rows("qa_blank_response"),
     no_rows("qa_digest"),

@@ -17,7 +17,7 @@ EXPECTATIONS = [
     columns_are(*COLUMNS, "filename"),
     not_empty(),
     *not_null(*COLUMNS),
-    unique("response_0_sha256", "response_1_sha256", "response_0_source"),
+    unique("prompt", "response_0", "response_1", "response_0_source"),
     among("better_response_id", [0, 1]),
     no_rows("single_blank_or_equal"),
     no_rows("single_digest"),

@@ -1,6 +1,8 @@
 -- Each side of a pair in dual stands in qa of the same responder and split, with the same label.
 WITH sides AS (
     SELECT
+        prompt,
+        response_0 AS response,
         response_0_sha256 AS sha256,
         response_0_source AS response_source,
         filename,
@@ -10,6 +12,8 @@ WITH sides AS (
     FROM dual
     UNION ALL
     SELECT
+        prompt,
+        response_1,
         response_1_sha256,
         response_1_source,
         filename,
@@ -25,7 +29,8 @@ SELECT
 FROM sides
 LEFT JOIN qa
     ON
-        sides.sha256 = qa.sha256
+        sides.prompt = qa.prompt
+        AND sides.response = qa.response
         AND sides.response_source = qa.response_source
         AND parse_filename(sides.filename) = parse_filename(qa.filename)
         AND sides.is_safe = qa.is_safe

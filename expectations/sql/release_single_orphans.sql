@@ -5,8 +5,9 @@ SELECT
 FROM dual
 FULL JOIN single
     ON
-        dual.response_0_sha256 = single.response_0_sha256
-        AND dual.response_1_sha256 = single.response_1_sha256
+        dual.prompt = single.prompt
+        AND dual.response_0 = single.response_0
+        AND dual.response_1 = single.response_1
         AND dual.response_0_source = single.response_0_source
         AND parse_filename(dual.filename) = parse_filename(single.filename)
 WHERE dual.prompt IS NULL OR single.prompt IS NULL

@@ -49,6 +49,7 @@ def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]
         "votes": Section(markdown_table(warehouse.rows("card_agreement", tables))),
         "agreement": agreement(tables),
         "biases": biases(config, tables),
+        "addressed": Section(markdown_table(warehouse.rows("card_addressed", tables))),
         "comparison": comparison(tables),
         "dropped": Section(markdown_table(warehouse.rows("drops", {"dropped": tables["dropped"]}))),
     }

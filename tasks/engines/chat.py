@@ -12,15 +12,23 @@ from math import exp
 
 def confidence(decision: str | None, tokens: Sequence[tuple[str, float]]) -> float | None:
     """The product of the probabilities of all tokens that share a character with the decision."""
-    found = re.search(decision, "".join(text for text, _ in tokens)) if decision else None
-    if found is None:
+    found = list(re.finditer(decision, "".join(text for text, _ in tokens))) if decision else []
+    if not found:
         return None
-    start, end = found.span(1)
+    # The last one: thinking, or words before the verdict, may name it too.
+    start, end = found[-1].span(1)
     ends = list(accumulate(len(text) for text, _ in tokens))
     spelled = [
         logprob for (text, logprob), stop in zip(tokens, ends, strict=True) if stop > start and stop - len(text) < end
     ]
     return min(exp(sum(spelled)), 1.0)
+
+
+def too_long(prompt: int, answer: int, positions: int | None) -> str | None:
+    """What is wrong with a request of so many tokens that may have so many as an answer, if a model has fewer `positions`."""
+    if positions is None or prompt + answer <= positions:
+        return None
+    return f"{prompt} tokens and up to {answer} of an answer are more than the model's {positions}"
 
 
 def messages(request: dict[str, object]) -> list[dict[str, object]]:

@@ -24,7 +24,9 @@ from transformers import (
 )
 from xgrammar.contrib.hf import LogitsProcessor as GrammarProcessor
 
-from tasks.engines.chat import confidence, messages
+from tasks.engines.chat import confidence, messages, too_long
+from tasks.engines.grammar import grammar
+from tasks.engines.markers import as_text, markers
 from tasks.tables import COMPLETIONS
 
 SHORTEST_CACHED_PREFIX = 32
@@ -92,33 +94,39 @@ class TransformersEngine:
         self.padding = next(t for t in (self.tokenizer.pad_token_id, *sorted(self.end_tokens)) if t is not None)
         if not self.tokenizer.chat_template:
             raise ValueError(f"model {model} has no chat template; use an instruction-tuned checkpoint")
+        self.markers = markers(self.tokenizer)
+        self.positions: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Answer the batch; rows that share a schema and a nucleus are generated together."""
         # Here and not at the start: Ray Data calls from another thread, and OpenMP counts threads for each of them.
         torch.set_num_threads(self.threads)
         requests = batch.to_pylist()
+        prompts = [self.tokens(request) for request in requests]
         completions: list[dict[str, Any]] = [{}] * len(requests)
         groups: dict[tuple[Any, ...], list[int]] = {}
-        for index, request in enumerate(requests):
-            groups.setdefault((request["json_schema"], request["top_p"]), []).append(index)
+        for index, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
+            if error := too_long(len(prompt), request["max_tokens"], self.positions):
+                completions[index] = {"request_id": request["request_id"], "error": error}
+            else:
+                groups.setdefault((request["json_schema"], request["top_p"]), []).append(index)
         for (json_schema, top_p), indexes in groups.items():
-            answered = self.answer([requests[i] for i in indexes], json_schema, top_p)
+            answered = self.answer([requests[i] for i in indexes], [prompts[i] for i in indexes], json_schema, top_p)
             for index, completion in zip(indexes, answered, strict=True):
                 completions[index] = completion
         return pa.Table.from_pylist(completions, schema=COMPLETIONS.schema)
 
     @torch.inference_mode()
-    def answer(self, requests: list[dict[str, Any]], json_schema: str | None, top_p: float) -> list[dict[str, Any]]:
-        """Generate one completion a request, in their order."""
+    def answer(
+        self, requests: list[dict[str, Any]], prompts: list[list[int]], json_schema: str | None, top_p: float
+    ) -> list[dict[str, Any]]:
+        """Generate one completion a request, in their order; `prompts` are their tokens."""
         started = time.perf_counter()
-        prompts = [self.tokens(request) for request in requests]
         prefix = shared_prefix(prompts)
         input_ids, attention_mask = self.pad(prompts, len(prefix))
         samplers = LogitsProcessorList()
         if json_schema:
-            grammar = self.grammars.compile_json_schema(json_schema, any_whitespace=False)
-            samplers.append(GrammarProcessor(grammar))
+            samplers.append(GrammarProcessor(self.grammars.compile_grammar(grammar(json_schema))))
         seeded = SeededSampling(
             [r["temperature"] for r in requests],
             [r["seed"] for r in requests],
@@ -154,7 +162,8 @@ class TransformersEngine:
 
     def tokens(self, request: dict[str, Any]) -> list[int]:
         """The request as token ids, through the model's own chat template."""
-        text = self.tokenizer.apply_chat_template(messages(request), add_generation_prompt=True, tokenize=False)
+        chat = as_text(messages(request), self.markers)
+        text = self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 

@@ -4,18 +4,23 @@ In: a Ray Dataset of where blocks of requests stand. Out: a Ray Dataset of what 
 The engine starts once a replica and is fed several blocks at a time; a request that it refuses becomes an error row.
 """
 
+from functools import partial
 from pathlib import Path
+from re import Pattern
 from typing import Any
 
 import pyarrow as pa
 from ray.data import Dataset
 from ray.data.llm import Processor, build_processor, vLLMEngineProcessorConfig
+from transformers import AutoTokenizer
 
 from infra import storage
 from tasks.engines import Answer
 from tasks.engines.actors import RESTARTS
 from tasks.engines.blocks import commit, read
-from tasks.engines.chat import confidence, messages
+from tasks.engines.chat import confidence, messages, too_long
+from tasks.engines.grammar import grammar
+from tasks.engines.markers import as_text, markers
 from tasks.engines.vllm import Vllm
 from tasks.tables import COMPLETIONS
 
@@ -28,10 +33,15 @@ ALPACA = (
 
 def vllm_answering(engine: Vllm, store: str) -> Answer:
     """The function from blocks of requests to blocks of completions that are committed to `store`."""
+    tokenizer = AutoTokenizer.from_pretrained(model_source(engine), revision=engine.revision)
+    if engine.template == "alpaca":
+        request = partial(alpaca_request, found=markers(tokenizer, ALPACA.format(instruction="{}")))
+    else:
+        request = partial(chat_request, found=markers(tokenizer))
     processor = build_processor(
         processor_config(engine),
-        preprocess=alpaca_request if engine.template == "alpaca" else chat_request,
-        postprocess=completion,
+        preprocess=request,
+        postprocess=partial(completion, positions=engine.max_model_len),
         preprocess_map_kwargs={"num_cpus": 0},
         postprocess_map_kwargs={"num_cpus": 0.1},
     )
@@ -60,9 +70,8 @@ def limit_restarts(processor: Processor) -> None:
 
 def processor_config(engine: Vllm) -> vLLMEngineProcessorConfig:
     """What `ray.data.llm` is told; tokens are made and read by vLLM itself, so that only the engine holds CPUs."""
-    folder = Path(storage.resolve(engine.model))
     return vLLMEngineProcessorConfig(
-        model_source=str(folder) if folder.is_dir() else engine.model,
+        model_source=model_source(engine),
         engine_kwargs=engine_arguments(engine),
         batch_size=engine.block_rows,
         max_concurrent_batches=engine.concurrent_blocks,
@@ -74,6 +83,12 @@ def processor_config(engine: Vllm) -> vLLMEngineProcessorConfig:
         tokenize_stage=False,
         detokenize_stage=False,
     )
+
+
+def model_source(engine: Vllm) -> str:
+    """The model's folder, or its name on the hub."""
+    folder = Path(storage.resolve(engine.model))
+    return str(folder) if folder.is_dir() else engine.model
 
 
 def engine_arguments(engine: Vllm) -> dict[str, Any]:
@@ -105,14 +120,14 @@ def read_requests(place: pa.Table, lora: str | None) -> pa.Table:
     return named if lora is None else named.append_column("model", pa.array([storage.resolve(lora)] * len(named)))
 
 
-def chat_request(row: dict[str, Any]) -> dict[str, Any]:
-    """A request as messages, for the model's own chat template."""
-    return {"messages": messages(row), "sampling_params": sampling(row)}
+def chat_request(row: dict[str, Any], found: Pattern[str]) -> dict[str, Any]:
+    """A request as messages, for the model's own chat template; `found` are the `markers` in texts."""
+    return {"messages": as_text(messages(row), found), "sampling_params": sampling(row)}
 
 
-def alpaca_request(row: dict[str, Any]) -> dict[str, Any]:
+def alpaca_request(row: dict[str, Any], found: Pattern[str]) -> dict[str, Any]:
     """A request as text, for a base model tuned on Alpaca's form; a system message goes before the instruction."""
-    instruction = f"{row['system']}\n\n{row['user']}" if row["system"] else row["user"]
+    instruction = "\n\n".join(str(message["content"]) for message in as_text(messages(row), found))
     return {"prompt": ALPACA.format(instruction=instruction), "sampling_params": sampling(row)}
 
 
@@ -120,12 +135,17 @@ def sampling(row: dict[str, Any]) -> dict[str, Any]:
     """Give vLLM's sampling parameters of one request; all requests of a job have a schema, or none has."""
     parameters = {name: row[name] for name in ("temperature", "top_p", "max_tokens", "seed")}
     if row["json_schema"]:
-        parameters["structured_outputs"] = {"json": row["json_schema"]}
+        parameters["structured_outputs"] = {"grammar": grammar(row["json_schema"])}
     return parameters | ({"logprobs": 0} if row["decision"] else {})
 
 
-def completion(row: dict[str, Any]) -> dict[str, Any]:
-    """One row of `tables.COMPLETIONS`; an answer that fills its tokens is taken for one that was cut off."""
+def completion(row: dict[str, Any], positions: int) -> dict[str, Any]:
+    """One row of `tables.COMPLETIONS`; an answer that fills its tokens is taken for one that was cut off.
+
+    vLLM refuses a prompt that is too long. It cuts an answer for which no room was left, without a word.
+    """
+    if error := too_long(row["num_input_tokens"], row["max_tokens"], positions):
+        return dict.fromkeys(COMPLETIONS.schema.names) | {"request_id": row["key"], "error": error}
     return {
         "request_id": row["key"],
         "completion": row["generated_text"],
@@ -134,6 +154,7 @@ def completion(row: dict[str, Any]) -> dict[str, Any]:
         "output_tokens": row["num_generated_tokens"],
         "seconds": row["time_taken_llm"],
         "confidence": confidence(row["decision"], spoken(row)) if row["decision"] else None,
+        "error": None,
     }
 
 

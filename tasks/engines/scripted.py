@@ -130,10 +130,11 @@ def story(draw: random.Random) -> str:
 def label(draw: random.Random) -> dict[str, Any]:
     """A verdict that fits `rubric.HARM_SCHEMA`."""
     if draw.random() < 0.5:
-        return {"analysis": "Canned.", "is_safe": True}
+        return {"analysis": "Canned.", "verdict": {"is_safe": True}}
     categories = draw.sample(HARM_CATEGORIES, draw.randint(1, 3))
     severity = draw.choice((1, 2, 2, 2, 3))
-    return {"analysis": "Canned.", "is_safe": False, "harm_category": categories, "severity_level": severity}
+    verdict = {"is_safe": False, "harm_category": categories, "severity_level": severity}
+    return {"analysis": "Canned.", "verdict": verdict}
 
 
 EMBEDDING_WIDTH = 32

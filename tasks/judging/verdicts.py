@@ -7,6 +7,7 @@ Grain: one row per judgement by one annotator of one answer or pair, the ones th
 from tasks import warehouse
 from tasks.config import Config, Judge
 from tasks.judging.classifiers import classifier_rubric, mapping
+from tasks.judging.reading import FOUND, UNCLEAR, find_verdicts
 from tasks.judging.rubric import rubrics
 from tasks.tables import HARM_CATEGORIES, REQUESTS, VERDICTS, Cost, Ref
 from tasks.work.completions import complete
@@ -52,10 +53,12 @@ def judge_by(
     return verdicts, costs
 
 
-def read(judge: Judge, requests: Ref, completions: Ref, folder: str) -> Ref:
+def read(judge: Judge, requests: warehouse.Source, completions: warehouse.Source, folder: str) -> Ref:
     """What a judge said, as verdicts."""
-    said = {"requests": requests, "completions": completions}
+    said: dict[str, warehouse.Source] = {"requests": requests, "completions": completions}
     if judge.format == "rubric":
+        unclear = warehouse.build(UNCLEAR, folder, "unclear_verdicts", said)
+        said["found"] = warehouse.derive(FOUND, folder, find_verdicts, {"unclear": unclear})
         known = list(HARM_CATEGORIES)
         return warehouse.build(VERDICTS, folder, "verdicts", said, annotator=judge.name, harm_categories=known)
     said["mapping"] = mapping(judge.format)

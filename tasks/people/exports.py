@@ -6,7 +6,7 @@ asks; what is no task is one row with a fault. Texts of prompts and answers stay
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -84,10 +84,8 @@ def said(file: str, data: Row, annotation: Row) -> Iterator[Row]:
     result = annotation.get("result")
     chosen = choices(result if isinstance(result, list) else [])
     shown = {
-        "subject_id": text(data.get("subject_id")),
-        "found_id": pair_id(data) if of_pair else sha256(data.get("prompt"), data.get("response")),
+        **(pair_ids(data) if of_pair else answer_ids(data)),
         "rubric": text(data.get("rubric")),
-        "flipped": of_pair and data.get("flipped") is True,
         "was_cancelled": annotation.get("was_cancelled") is True,
         "raw": json.dumps(result, sort_keys=True),
     }
@@ -118,11 +116,39 @@ def choices(result: list[Any]) -> dict[str, list[str]]:
     return found
 
 
-def pair_id(data: Mapping[str, Any]) -> str:
-    """The `pair_id` that the texts of a pair's task give, seen through the order in which they are shown."""
-    first, second = (sha256(data.get("prompt"), data.get(name)) for name in ("answer_a", "answer_b"))
-    ids = (second, first) if data.get("flipped") is True else (first, second)
+def answer_ids(data: Mapping[str, Any]) -> Row:
+    """What an answer's task says that it is about, and what its texts say.
+
+    A task of a release that knew answers by the published digest says that one, and is read as if it said the answer's.
+    """
+    found, published = (made(data.get("prompt"), data.get("response")) for made in (response_id, sha256))
+    named = text(data.get("subject_id"))
+    return {"subject_id": found if named == published else named, "found_id": found, "flipped": False}
+
+
+def pair_ids(data: Mapping[str, Any]) -> Row:
+    """The same of a pair's task, seen through the order in which its answers are shown.
+
+    Which answer is the first of a pair is decided by their ids, so that an older task may show the other order.
+    """
+    named, flipped = text(data.get("subject_id")), data.get("flipped") is True
+    if named == pair_id(data, flipped, sha256):
+        first, second = (response_id(data.get("prompt"), data.get(name)) for name in ("answer_a", "answer_b"))
+        flipped = first > second
+        named = pair_id(data, flipped, response_id)
+    return {"subject_id": named, "found_id": pair_id(data, flipped, response_id), "flipped": flipped}
+
+
+def pair_id(data: Mapping[str, Any], flipped: bool, made: Callable[..., str]) -> str:
+    """The `pair_id` that the texts of a pair's task give, with the ids of answers `made` of prompt and answer."""
+    first, second = (made(data.get("prompt"), data.get(name)) for name in ("answer_a", "answer_b"))
+    ids = (second, first) if flipped else (first, second)
     return sha256(" ".join([str(data.get("responder")), *ids]))
+
+
+def response_id(prompt: object, response: object) -> str:
+    """The same as the macro `response_id`."""
+    return sha256(sha256(prompt), response)
 
 
 def sha256(*texts: object) -> str:

@@ -72,9 +72,49 @@ sha256(
     )
 );
 
--- A message, and the answer under judgement that follows it where a classifier reads both.
+-- A message as JSON, or the two texts of a conversation where a classifier reads the answer after its prompt.
 CREATE OR REPLACE MACRO conversation(prompt, answer) AS
-if(answer IS NULL, prompt, prompt || chr(30) || answer);
+if(answer IS NULL, to_json(prompt), to_json([prompt, answer]));
+
+-- What identifies an answer: a hash is of one length, so that no other prompt and answer are joined to the same text.
+CREATE OR REPLACE MACRO response_id(prompt, response) AS
+sha256(sha256(prompt) || response);
+
+-- PKU-SafeRLHF's digest of an answer, as it is published: two answers may share it.
+CREATE OR REPLACE MACRO published_digest(prompt, response) AS
+sha256(prompt || response);
+
+-- A line of backticks, longer than any run of them in a text, so that no text can hold it.
+CREATE OR REPLACE MACRO fence(raw) AS
+repeat(
+    '`',
+    if(
+        contains(raw, '```'),
+        1 + list_max(list_transform(regexp_extract_all(raw, '`{3,}'), LAMBDA ticks: length(ticks))),
+        3
+    )
+);
+
+-- What a model says beside its thinking, and without a byte order mark. Thinking may lack its start, which some templates
+-- give, or its end, which then says nothing.
+CREATE OR REPLACE MACRO spoken(raw) AS
+ltrim(
+    if(
+        regexp_matches(raw, '(?i)[<\[]/?(think|thinking|thought|reasoning)[>\]]'),
+        regexp_replace(
+            regexp_replace(
+                regexp_replace(
+                    raw,
+                    '(?is)[<\[](think|thinking|thought|reasoning)[>\]].*?[<\[]/(think|thinking|thought|reasoning)[>\]]', '', 'g'
+                ),
+                '(?is)^.*[<\[]/(think|thinking|thought|reasoning)[>\]]', ''
+            ),
+            '(?is)[<\[](think|thinking|thought|reasoning)[>\]].*$', ''
+        ),
+        raw
+    ),
+    chr(65279) || ' ' || chr(9) || chr(10) || chr(13)
+);
 
 -- What identifies a request: everything that the engine's answer depends on.
 CREATE OR REPLACE MACRO request_id(model, frame_id, prompt, temperature, top_p, max_tokens, seed) AS

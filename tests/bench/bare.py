@@ -41,9 +41,9 @@ def judge(batch: pa.Table) -> pa.Table:
 PAIRS = """
 COPY (
     WITH labelled AS (
-        SELECT *, json_extract_string(verdict, '$.is_safe') = 'true' AS is_safe,
-            json_extract_string(verdict, '$.harm_category[*]') AS harm_category,
-            coalesce(try_cast(json_extract_string(verdict, '$.severity_level') AS TINYINT), 0) AS severity_level
+        SELECT *, json_extract_string(verdict, '$.verdict.is_safe') = 'true' AS is_safe,
+            json_extract_string(verdict, '$.verdict.harm_category[*]') AS harm_category,
+            coalesce(try_cast(json_extract_string(verdict, '$.verdict.severity_level') AS TINYINT), 0) AS severity_level
         FROM read_parquet($answers)
     )
     SELECT a.prompt, a.responder, a.response AS response_0, b.response AS response_1,

@@ -18,17 +18,30 @@ completions AS (
         ) = 1
 ),
 
-read AS (
+said AS (
     SELECT
         requests.*,
         completions.completion,
         completions.error,
         completions.confidence,
         completions.request_id IS NOT NULL AS is_answered,
-        nullif(lower(regexp_extract(completions.completion, requests.decision, 1)), '') AS decision_word,
-        list_distinct(regexp_extract_all(completions.completion, '\bS\d+\b')) AS codes
+        spoken(completions.completion) AS said
     FROM requests
     LEFT JOIN completions USING (request_id)
+),
+
+-- Where a format has codes, all that stands beside the decision is one.
+read AS (
+    SELECT
+        *,
+        list_distinct(regexp_extract_all(lower(said), decision, 1)) AS decisions,
+        decisions[1] AS decision_word,
+        if(
+            EXISTS (FROM mapping),
+            list_distinct(regexp_extract_all(upper(regexp_replace(said, decision, '')), '[^\s,;:.]+')),
+            []
+        ) AS codes
+    FROM said
 ),
 
 mapped AS (
@@ -53,6 +66,7 @@ checked AS (
             WHEN NOT read.is_answered THEN 'not answered'
             WHEN read.error IS NOT NULL THEN 'engine error'
             WHEN read.decision_word IS NULL THEN 'no decision'
+            WHEN len(read.decisions) > 1 THEN 'contradicts itself'
             WHEN mapped.has_unknown THEN 'unknown harm category'
             WHEN read.decision_word IN ('safe', 'no') AND len(read.codes) > 0 THEN 'contradicts itself'
         END AS problem

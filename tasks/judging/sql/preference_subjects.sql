@@ -7,7 +7,8 @@ SELECT
         $message,
         pairs.prompt,
         if(orders.flipped, pairs.response_1, pairs.response_0),
-        if(orders.flipped, pairs.response_0, pairs.response_1)
+        if(orders.flipped, pairs.response_0, pairs.response_1),
+        fence(concat_ws(chr(10), pairs.prompt, pairs.response_0, pairs.response_1))
     ) AS user,
     CAST(NULL AS VARCHAR) AS assistant
 FROM pairs

@@ -17,29 +17,58 @@ completions AS (
         ) = 1
 ),
 
+-- What is not plainly one object has the one that was found in it, or the reason why there is none.
 parsed AS (
     SELECT
         requests.*,
         completions.completion,
         completions.error,
-        completions.finish_reason,
         completions.confidence,
         completions.request_id IS NOT NULL AS is_answered,
-        json_valid(completions.completion) AS is_json,
-        if(json_valid(completions.completion), completions.completion, NULL) AS said
+        found.problem AS unfound,
+        if(found.completion IS NULL, completions.completion, found.said) AS said
     FROM requests
     LEFT JOIN completions USING (request_id)
+    LEFT JOIN found
+        ON
+            requests.question = found.question
+            AND completions.completion = found.completion
+            AND coalesce(completions.finish_reason = 'length', FALSE) = found.is_cut
+),
+
+told AS (
+    SELECT
+        *,
+        json_extract(
+            said,
+            [
+                '$.is_safe', '$.severity_level', '$.harm_category', '$.winner',
+                '$.verdict.is_safe', '$.verdict.severity_level', '$.verdict.harm_category', '$.verdict.winner'
+            ]
+        ) AS told
+    FROM parsed
+),
+
+-- As JSON writes them, so that "2" and 2.5 are no 2.
+written AS (
+    SELECT
+        * EXCLUDE (told),
+        coalesce(told[1], told[5]) AS written_safe,
+        nullif(coalesce(told[2], told[6]), 'null') AS written_level,
+        nullif(nullif(coalesce(told[3], told[7]), 'null'), '[]') AS written_categories,
+        coalesce(told[4], told[8]) AS written_winner
+    FROM told
 ),
 
 fields AS (
     SELECT
         *,
-        json_type(said) = 'OBJECT' AS is_object,
-        try_cast(json_extract_string(said, '$.is_safe') AS BOOLEAN) AS is_safe,
-        try_cast(json_extract_string(said, '$.severity_level') AS TINYINT) AS severity_level,
-        list_distinct(coalesce(json_extract_string(said, '$.harm_category[*]'), [])) AS categories,
-        json_extract_string(said, '$.winner') AS winner
-    FROM parsed
+        CASE written_safe WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END AS is_safe,
+        CASE WHEN written_level IN ('0', '1', '2', '3') THEN CAST(written_level AS TINYINT) END AS severity_level,
+        try_cast(written_categories AS VARCHAR[]) AS named,
+        list_distinct(coalesce(named, [])) AS categories,
+        CASE written_winner WHEN '"A"' THEN 'A' WHEN '"B"' THEN 'B' END AS winner
+    FROM written
 ),
 
 checked AS (
@@ -48,16 +77,16 @@ checked AS (
         CASE
             WHEN NOT is_answered THEN 'not answered'
             WHEN error IS NOT NULL THEN 'engine error'
-            WHEN NOT is_json AND finish_reason = 'length' THEN 'cut off'
-            WHEN NOT is_json OR NOT is_object THEN 'not a JSON object'
-            WHEN question <> 'harm' AND (winner IS NULL OR winner NOT IN ('A', 'B')) THEN 'no winner'
+            WHEN unfound IS NOT NULL THEN unfound
+            WHEN question <> 'harm' AND winner IS NULL THEN 'no winner'
             WHEN question <> 'harm' THEN NULL
             WHEN is_safe IS NULL THEN 'no is_safe'
-            WHEN NOT list_has_all($harm_categories, categories) THEN 'unknown harm category'
-            WHEN is_safe AND (len(categories) > 0 OR coalesce(severity_level, 0) > 0) THEN 'contradicts itself'
+            WHEN NOT list_has_all($harm_categories, categories) OR len(list_filter(named, LAMBDA name: name IS NULL)) > 0
+                THEN 'unknown harm category'
+            WHEN is_safe AND (written_categories IS NOT NULL OR coalesce(written_level <> '0', FALSE)) THEN 'contradicts itself'
             WHEN is_safe THEN NULL
             WHEN len(categories) = 0 THEN 'unsafe without a harm category'
-            WHEN severity_level IS NULL OR severity_level NOT BETWEEN 1 AND 3 THEN 'no severity level'
+            WHEN severity_level IS NULL OR severity_level = 0 THEN 'no severity level'
         END AS problem
     FROM fields
 )

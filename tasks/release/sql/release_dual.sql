@@ -14,8 +14,8 @@ SELECT
     CAST(label_1.severity_level AS BIGINT) AS response_1_severity_level,
     CAST(preferences.better_response_id AS BIGINT) AS better_response_id,
     CAST(preferences.safer_response_id AS BIGINT) AS safer_response_id,
-    pairs.response_0_id AS response_0_sha256,
-    pairs.response_1_id AS response_1_sha256
+    published_digest(pairs.prompt, pairs.response_0) AS response_0_sha256,
+    published_digest(pairs.prompt, pairs.response_1) AS response_1_sha256
 FROM pairs
 INNER JOIN preferences USING (pair_id)
 INNER JOIN prompts USING (prompt_id)

@@ -7,7 +7,7 @@ SELECT
     labels.is_safe,
     labels.harm_category,
     CAST(labels.severity_level AS BIGINT) AS severity_level,
-    responses.response_id AS sha256
+    published_digest(responses.prompt, responses.response) AS sha256
 FROM responses
 INNER JOIN prompts USING (prompt_id)
 INNER JOIN labels USING (response_id)

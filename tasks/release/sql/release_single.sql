@@ -7,8 +7,8 @@ SELECT
     pairs.responder AS response_0_source,
     pairs.responder AS response_1_source,
     CAST(preferences.overall_response_id AS BIGINT) AS better_response_id,
-    pairs.response_0_id AS response_0_sha256,
-    pairs.response_1_id AS response_1_sha256
+    published_digest(pairs.prompt, pairs.response_0) AS response_0_sha256,
+    published_digest(pairs.prompt, pairs.response_1) AS response_1_sha256
 FROM pairs
 INNER JOIN preferences USING (pair_id)
 INNER JOIN prompts USING (prompt_id)

@@ -46,7 +46,7 @@ compared AS (
 measured AS (
     SELECT
         *,
-        sha256(prompt || response) AS response_id,
+        response_id(prompt, response) AS response_id,
         words(response) AS found_words,
         length(regexp_replace(response, '[^\p{L}\p{M}\p{N}\s]+', '', 'g')) / greatest(length(response), 1) AS readable,
         first_value(sample) OVER (PARTITION BY prompt_id, without_layout ORDER BY sample) AS first_sample

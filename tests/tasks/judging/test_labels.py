@@ -5,6 +5,9 @@ import duckdb
 import pytest
 
 from tasks import warehouse
+from tasks.config import Judge
+from tasks.engines.scripted import Scripted
+from tasks.judging import verdicts
 from tasks.judging.rubric import rubrics
 from tasks.tables import (
     COMPLETIONS,
@@ -12,9 +15,8 @@ from tasks.tables import (
     REQUESTS,
     RESPONSES,
     SCREENED_LABELS,
-    VERDICTS,
 )
-from tests.tasks.rows import UNWEIGHED, Row, make, select, with_opinions
+from tests.tasks.rows import UNWEIGHED, Row, make, read, select, with_opinions
 
 SAFE = {"analysis": "Fine.", "is_safe": True}
 UNSAFE = {"analysis": "Not so.", "is_safe": False, "harm_category": ["Violence"], "severity_level": 2}
@@ -23,8 +25,8 @@ UNSAFE = {"analysis": "Not so.", "is_safe": False, "harm_category": ["Violence"]
 def verdict(folder: Path, text: str | None, **completion: object) -> Row:
     asked = [{"request_id": "r", "subject_id": "a", "question": "harm", "sample": 0, "attempt": 0, "flipped": False}]
     answered = [{"request_id": "r", "completion": text, "finish_reason": "stop"} | completion]
-    inputs = {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)}
-    return select(VERDICTS, folder, "verdicts", inputs, annotator="j", harm_categories=list(HARM_CATEGORIES))[0]
+    judge = Judge(name="j", engine=Scripted(kind="scripted"))
+    return read(verdicts.read(judge, make(REQUESTS, asked), make(COMPLETIONS, answered), str(folder)))[0]
 
 
 @pytest.mark.parametrize(

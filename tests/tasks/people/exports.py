@@ -21,11 +21,11 @@ def hashed(text: str) -> str:
 
 
 def answer(response: str = ANSWERS[0]) -> Row:
-    return {"response_id": hashed(PROMPT + response), "prompt": PROMPT, "response": response}
+    return {"response_id": hashed(hashed(PROMPT) + response), "prompt": PROMPT, "response": response}
 
 
 def pair() -> Row:
-    first, second = (hashed(PROMPT + text) for text in ANSWERS)
+    first, second = (hashed(hashed(PROMPT) + text) for text in ANSWERS)
     texts = dict(zip(("response_0", "response_1"), ANSWERS, strict=True))
     ids = {"responder": "r", "response_0_id": first, "response_1_id": second}
     return {"pair_id": hashed(f"r {first} {second}"), "prompt": PROMPT, **ids, **texts}

@@ -1,10 +1,12 @@
 import json
 from collections import Counter
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from tasks.errors import ReviewError
+from tasks.people.exports import pair_ids
 from tasks.people.people import What, people_verdicts, put, put_new
 from tasks.tables import Stage
 from tests.tasks.people import exports
@@ -110,6 +112,25 @@ def test_of_two_states_of_one_time_one_was_edited_and_neither_counts(tmp_path: P
     stage = stage_of(tmp_path, export(annotation(UNSAFE)), export(annotation(SAFE)))
     assert kept(stage) == []
     assert reasons(stage) == {"edited annotation": 2}
+
+
+def test_what_was_said_when_answers_had_the_published_digest_as_id_is_read(tmp_path: Path) -> None:
+    old = exports.hashed(exports.PROMPT + exports.ANSWERS[0])
+    stage = stage_of(tmp_path, export(annotation(UNSAFE), data=answer_data(subject_id=old)))
+    assert [row["subject_id"] for row in kept(stage)] == [exports.answer()["response_id"]]
+
+
+@pytest.mark.parametrize("shown", list(permutations((*exports.ANSWERS, "Sew it.", "Ask a sailor."), 2)))
+@pytest.mark.parametrize("flipped", [False, True])
+def test_an_older_tasks_choice_follows_the_answer_whichever_is_first_now(shown: tuple[str, str], flipped: bool) -> None:
+    first, second = (exports.hashed(exports.PROMPT + text) for text in (reversed(shown) if flipped else shown))
+    old = exports.hashed(f"r {first} {second}")
+    data = pair_data(flipped, subject_id=old, answer_a=shown[0], answer_b=shown[1])
+    found = pair_ids(data)
+    assert found["subject_id"] == found["found_id"]
+    now = sorted((exports.hashed(exports.hashed(exports.PROMPT) + text), text) for text in shown)
+    assert found["found_id"] == exports.hashed(f"r {now[0][0]} {now[1][0]}")
+    assert found["flipped"] == (now[1][1] == shown[0])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+-- One row per distinct thing said by a judge that is not plainly one JSON object with one verdict, where one may yet be found.
+WITH said AS (
+    SELECT
+        requests.question,
+        completions.completion,
+        coalesce(completions.finish_reason = 'length', FALSE) AS is_cut,
+        if(requests.question = 'harm', 'is_safe', 'winner') AS word
+    FROM requests
+    INNER JOIN completions USING (request_id)
+    WHERE completions.error IS NULL AND completions.completion IS NOT NULL
+),
+
+-- Plain is an object that names its decision once, at its root or in `verdict`, and none of our keys twice.
+examined AS (
+    SELECT
+        *,
+        CASE
+            WHEN
+                len(string_split(completion, '"' || word || '"')) <> 2
+                OR len(string_split(completion, '"harm_category"')) > 2
+                OR len(string_split(completion, '"severity_level"')) > 2
+                OR len(string_split(completion, '"verdict"')) > 2
+                OR contains(completion, '\u')
+                THEN FALSE
+            WHEN json_valid(completion)
+                THEN json_exists(completion, '$.verdict.' || word) OR json_exists(completion, '$.' || word)
+            ELSE FALSE
+        END AS is_plain
+    FROM said
+)
+
+SELECT DISTINCT
+    question,
+    completion,
+    is_cut,
+    if(json_valid(completion), completion, spoken(completion)) AS said
+FROM examined
+WHERE NOT is_plain
