@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,6 +43,7 @@ from expectations import (
     single,
     verdicts,
 )
+from expectations.copies import copies
 from expectations.failing import failing_rows
 from expectations.outcome import GateOutcome, RuleResult
 from infra import storage
@@ -130,7 +132,7 @@ def write_failing_rows(database: str, broken: Sequence[tuple[str, ExpectationVal
 def open_candidate(
     database: str, folder: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]
 ) -> None:
-    """Make the gate's database: a view for each table of the candidate, its stages recounted, its files, thresholds."""
+    """Make the gate's database: a view for each table of the candidate, its stages recounted, copies, files, thresholds."""
     with warehouse.connect({}, database) as connection:
         for name, path in FILES.items():
             located = name in ("prompts", "qa", "dual", "single")
@@ -141,7 +143,15 @@ def open_candidate(
         connection.from_arrow(recounted).create("recounted")
         asked = pa.Table.from_pylist([threshold.model_dump() for threshold in thresholds], schema=THRESHOLD_COLUMNS)
         connection.from_arrow(asked).create("thresholds")
+        connection.from_arrow(copies(distinct_prompts(connection))).create("copies")
         connection.execute(f"CREATE TABLE found AS {(rules.SQL / 'found.sql').read_text()}", {"uri": folder})
+
+
+def distinct_prompts(connection: duckdb.DuckDBPyConnection) -> pa.Array:
+    """Every prompt of the four datasets once."""
+    columns = [connection.view(name).select("prompt") for name in ("prompts", "qa", "dual", "single")]
+    found = reduce(duckdb.DuckDBPyRelation.union, columns).filter("prompt IS NOT NULL").distinct()
+    return found.to_arrow_table()["prompt"].combine_chunks()
 
 
 def recounts(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:

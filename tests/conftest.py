@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import s3fs
+from hypothesis import settings
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.pipeline import pipeline
@@ -17,6 +18,8 @@ from tasks.work.job import RunJob, fill
 from tests import s3_server
 from tests.ports import choose_ports
 
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 ROOT = Path(__file__).parent.parent
 CPUS = 2
 KEY_VARIABLE = "SAFEPAIRS_TEST_KEY"
