@@ -59,15 +59,15 @@ def novelty(text: str) -> float:
     return len({text[start : start + WINDOW] for start in range(windows)}) / windows
 
 
-ISO_639 = {"iw": "he", "jw": "jv", "zh-Hant": "zh"}
-"""What the library calls otherwise than ISO 639."""
+NAMED_OTHERWISE = {"iw": "he", "jw": "jv", "zh-Hant": "zh"}
 NO_LANGUAGES = {"un", "tlh", "xx-Bugi", "xx-Goth", "zzp"}
-LANGUAGES = tuple(
-    sorted(
-        {ISO_639.get(code, code) for title, code in pycld2.LANGUAGES if title in pycld2.DETECTED_LANGUAGES}
-        - NO_LANGUAGES
-    )
-)
+CODES = {
+    code: NAMED_OTHERWISE.get(code, code)
+    for title, code in pycld2.LANGUAGES
+    if title in pycld2.DETECTED_LANGUAGES and code not in NO_LANGUAGES
+}
+"""The library's codes of languages, and ISO 639's."""
+LANGUAGES = tuple(sorted(set(CODES.values())))
 """The languages that can be told: their codes in ISO 639-1, and 639-3 where that has none."""
 ENDS_OF_PLANES = "".join(chr(plane + end) for plane in range(0, 0x110000, 0x10000) for end in (0xFFFE, 0xFFFF))
 REFUSED = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef{ENDS_OF_PLANES}]")
@@ -80,8 +80,7 @@ def language(text: str) -> str | None:
         is_reliable, _, found = pycld2.detect(text, isPlainText=True)
     except pycld2.error:
         is_reliable, _, found = pycld2.detect(REFUSED.sub(" ", text), isPlainText=True)
-    code = ISO_639.get(found[0][1], found[0][1])
-    return code if is_reliable and code in LANGUAGES else None
+    return CODES.get(found[0][1]) if is_reliable else None
 
 
 class Function(NamedTuple):

@@ -182,8 +182,8 @@ def test_a_copy_on_the_other_side_of_the_split_is_found_whatever_the_stage_made_
     database = str(tmp_path / "gate.duckdb")
     open_candidate(database, copied.uri, copied.files, ())
     with duckdb.connect(database) as connection:
-        (found,) = connection.execute((SQL / "release_leak.sql").read_text()).fetchall()
-    assert set(found[1]) == {train, test}
+        found = connection.execute((SQL / "release_leak.sql").read_text()).fetchall()
+    assert {prompt for _, prompts in found for prompt in prompts} == {train, test}
 
 
 def test_a_prompt_on_both_sides_of_the_split_is_refused(candidate: Candidate, tmp_path: Path) -> None:
