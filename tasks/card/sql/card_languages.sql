@@ -29,7 +29,7 @@ placed AS (
 
 named AS (
     SELECT
-        * REPLACE (if(place <= $most, place, $most + 1) AS place),
+        * REPLACE (if(place > $most, $most + 1, place) AS place),
         CASE
             WHEN language IS NULL THEN 'not told'
             WHEN place <= $most THEN language
