@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict
 from fnmatch import fnmatchcase
+from functools import reduce
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,6 +44,7 @@ from expectations import (
     single,
     verdicts,
 )
+from expectations.copies import copies
 from expectations.failing import failing_rows
 from expectations.outcome import GateOutcome, RuleResult
 from infra import storage
@@ -131,7 +133,7 @@ def write_failing_rows(database: str, broken: Sequence[tuple[str, ExpectationVal
 def open_candidate(
     database: str, folder: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]
 ) -> None:
-    """Make the gate's database: a view for each table of the candidate, its stages recounted, its files, thresholds."""
+    """Make the gate's database: a view for each table of the candidate, its stages recounted, copies, files, thresholds."""
     there = storage.listing(folder)
     with warehouse.connect({}, database) as connection:
         for name, pattern in FILES.items():
@@ -148,6 +150,14 @@ def open_candidate(
         # Not by DuckDB's read_blob: it makes columns of folders such as `content=3`, and cannot be told not to.
         found = pa.Table.from_pylist(list(describe_files(folder)), schema=FILE_COLUMNS)
         connection.from_arrow(found).create("found")
+        connection.from_arrow(copies(distinct_prompts(connection))).create("copies")
+
+
+def distinct_prompts(connection: duckdb.DuckDBPyConnection) -> pa.Array:
+    """Every prompt of the four datasets once."""
+    columns = [connection.view(name).select("prompt") for name in ("prompts", "qa", "dual", "single")]
+    found = reduce(duckdb.DuckDBPyRelation.union, columns).filter("prompt IS NOT NULL").distinct()
+    return found.to_arrow_table()["prompt"].combine_chunks()
 
 
 def recounts(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""Suite of `responses`: every kept answer names its request, its model and its sampling."""
+"""Suite of `responses`: every kept answer names its request, its model, its sampling and its language."""
 
 from expectations.rules import among, between, not_empty, not_null, unique
+from tasks.functions import LANGUAGES
 from tasks.tables import RESPONSES
 
 EXPECTATIONS = [
@@ -14,4 +15,5 @@ EXPECTATIONS = [
     between("input_tokens", 1),
     between("output_tokens", 1),
     between("similarity", -1.001, 1.001),
+    among("language", LANGUAGES),
 ]

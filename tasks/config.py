@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from tasks.engines.openai import OpenAI
@@ -17,11 +17,22 @@ from tasks.engines.sentence_transformers import SentenceTransformers
 from tasks.engines.transformers import Transformers
 from tasks.engines.vllm import Vllm
 from tasks.errors import ConfigError
+from tasks.functions import LANGUAGES
 from tasks.section import Section
 from tasks.tables import AGREEMENT_QUESTIONS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=64)]
 """A folder name in every release: letters, digits, `_`, `-` and single dots."""
+
+
+def known_language(code: str) -> str:
+    """The code; raises ValueError where no text is ever told to be in that language."""
+    if code not in LANGUAGES:
+        raise ValueError("no language that can be told; give its code in ISO 639-1, for instance en")
+    return code
+
+
+Language = Annotated[str, AfterValidator(known_language)]
 A_YEAR = 366 * 24
 """Hours: nobody waits longer."""
 
@@ -32,11 +43,12 @@ Model = Annotated[Engine | Embedder, Field(discriminator="kind")]
 
 
 class Prompts(Section):
-    """Where the prompts come from and which of them are kept."""
+    """Where the prompts come from and which of them are kept; those in other `languages` are not, where some are named."""
 
     source: str
     max_chars: int = Field(4000, ge=1)
     test_share: float = Field(0.1, ge=0, lt=1)
+    languages: tuple[Language, ...] = ()
 
 
 class Responder(Section):

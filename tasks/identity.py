@@ -1,10 +1,11 @@
 """Say what code makes a table's rows, so that an address changes when that code does, and never for a comment.
 
 In: the name of a query, or a function of ours. Out: a hash. A query is its syntax tree, as DuckDB parses it, with the macros
-that it uses. A function is what its name leads to, from name to name through our modules, down to constants and to the
-queries and files that they name, and to the versions of the libraries that they import. Docstrings, annotations and comments
-are left out. So are methods of what a function is given, whose values count, and `infra`, which says where things run.
-All code is taken as it was when this process first looked at it, which is what the process runs.
+that it uses, the functions of `tasks.functions` that it uses, and the libraries that these stand on. A function is what its
+name leads to, from name to name through our modules, down to constants and to the queries and files that they name, and to the
+versions of the libraries that they import. Docstrings, annotations and comments are left out. So are methods of what a function
+is given, whose values count, and `infra`, which says where things run. All code is taken as it was when this process first
+looked at it, which is what the process runs.
 """
 
 import ast
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from tasks.functions import FUNCTIONS
 
 ROOT = Path(__file__).parent.parent
 OURS = ("tasks", "expectations", "flows")
@@ -60,18 +63,21 @@ def macro_definitions() -> str:
 
 @cache
 def of_query(name: str) -> str:
-    """What identifies the query `<name>.sql`: its syntax tree, and those of the macros that it uses."""
-    return digest(with_macros(parsed(query(name))))
+    """What identifies the query `<name>.sql`: its syntax tree, and what its functions are."""
+    return digest(with_functions(parsed(query(name))))
 
 
-def with_macros(tree: object) -> dict[str, object]:
-    """A syntax tree, and by name those of the macros that are used in it, or in these."""
+def with_functions(tree: object) -> dict[str, object]:
+    """A syntax tree, and by name the macros and functions of ours that are used in it, or in these macros."""
     found: dict[str, object] = {"": tree}
     waiting = [tree]
     while waiting:
-        for name in set(functions(waiting.pop())) & macros().keys() - found.keys():
-            found[name] = macros()[name]
-            waiting.append(found[name])
+        for name in set(functions(waiting.pop())) - found.keys():
+            if name in macros():
+                found[name] = macros()[name]
+                waiting.append(found[name])
+            elif name in FUNCTIONS:
+                found[name] = [of_function(FUNCTIONS[name].call), FUNCTIONS[name].stands_on]
     return found
 
 
@@ -273,7 +279,7 @@ def of_file(path: Path) -> str:
         case ".toml":
             return digest(tomllib.loads(text))
         case ".sql" if "sql" in path.relative_to(ROOT).parts:
-            return digest(text.partition("\n")[0], with_macros(parsed(text)))
+            return digest(text.partition("\n")[0], with_functions(parsed(text)))
     return text
 
 

@@ -131,7 +131,7 @@ PROMPTS = Table(
     "prompts",
     "kept prompt",
     ("prompt_id",),
-    columns(prompt_id=TEXT, prompt=TEXT, prompt_source=TEXT, cluster_id=TEXT, split=TEXT),
+    columns(prompt_id=TEXT, prompt=TEXT, prompt_source=TEXT, cluster_id=TEXT, split=TEXT, language=TEXT),
 )
 REQUESTS = Table(
     "requests",
@@ -195,6 +195,7 @@ RESPONSES = Table(
         input_tokens=INTEGER,
         output_tokens=INTEGER,
         similarity=REAL,
+        language=TEXT,
     ),
 )
 VERDICTS = Table(

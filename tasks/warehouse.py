@@ -16,9 +16,11 @@ from typing import Any, TypeAlias
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from duckdb.func import ARROW, SPECIAL
 
 from infra import storage
 from tasks.errors import StorageError
+from tasks.functions import FUNCTIONS
 from tasks.identity import digest, macro_definitions, of_function, of_query, query
 from tasks.tables import DROPPED, Ref, Table
 
@@ -34,6 +36,10 @@ def connect(inputs: Tables, uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
     """Open DuckDB with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
     connection = duckdb.connect(uri)
     connection.execute(macro_definitions())
+    for name, function in FUNCTIONS.items():
+        connection.create_function(
+            name, by_batch(function.call), ["VARCHAR"], function.gives, type=ARROW, null_handling=SPECIAL
+        )
     for name, source in inputs.items():
         if isinstance(source, pa.Table):
             connection.from_arrow(source).create_view(name)
@@ -60,6 +66,15 @@ def table_files(uri: str) -> list[str]:
 def literal(uris: Sequence[str]) -> list[str]:
     """Addresses as DuckDB is to read them: it takes `[`, `*` and `?` in one for a pattern, wherever they stand."""
     return [glob.escape(uri) for uri in uris]
+
+
+def by_batch(function: Callable[[str], object]) -> Callable[[pa.ChunkedArray], pa.Array]:
+    """A function of one text as DuckDB calls it: with many, of which some may be null."""
+
+    def call(texts: pa.ChunkedArray) -> pa.Array:
+        return pa.array([None if text is None else function(text) for text in texts.to_pylist()])
+
+    return call
 
 
 def use_remote_files(connection: duckdb.DuckDBPyConnection, uris: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
--- No prompt, and no prompt of the same words, stands in both splits of any datasets.
+-- No prompt, and no copy of a prompt that differs in case, accents, punctuation, width or word order, stands in both splits.
 WITH located AS (
     SELECT
         prompt,
@@ -21,14 +21,18 @@ WITH located AS (
     FROM single
 ),
 
-clustered AS (
-    SELECT DISTINCT
-        coalesce(nullif(array_to_string(list_sort(list_distinct(words(prompt))), ' '), ''), prompt) AS word_set,
-        parse_filename(filename, true) AS split
+read_as AS (
+    SELECT
+        copies.words,
+        located.prompt,
+        parse_filename(located.filename, true) AS split
     FROM located
+    INNER JOIN copies USING (prompt)
 )
 
-SELECT sha256(word_set) AS cluster_id
-FROM clustered
-GROUP BY word_set
-HAVING count(*) > 1
+SELECT
+    words,
+    list_sort(list(DISTINCT prompt)) AS prompts
+FROM read_as
+GROUP BY words
+HAVING count(DISTINCT split) > 1

@@ -14,6 +14,7 @@ from tasks.card.audits import circles, unfilled_quotas, wrong_labels
 from tasks.card.biases import biases
 from tasks.card.charts import draw_categories, draw_lengths, draw_shares
 from tasks.card.comparison import comparison
+from tasks.card.languages import languages
 from tasks.card.markdown import Section, listed, markdown_table
 from tasks.config import Config
 from tasks.warehouse import Tables
@@ -42,6 +43,7 @@ def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]
         "responders": Section(listed([responder.name for responder in config.responders])),
         "judges": Section(listed([judge.name for judge in config.judges])),
         "holds": holds(tables),
+        "languages": languages(tables),
         "decided": decided(config, tables),
         "wrong": wrong_labels(config, tables),
         "quotas": unfilled_quotas(tables),

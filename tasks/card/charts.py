@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from tasks.card.markdown import Rows
 from tasks.tables import HARM_CATEGORIES
@@ -51,6 +52,23 @@ def draw_shares(rows: Rows, title: str) -> Figure:
     axes.bar_label(bars, [f"{row['rows']:,} ({row['rows'] / total:.1%})" for row in rows], padding=3)
     axes.margins(x=0.2)
     axes.invert_yaxis()
+    return figure
+
+
+def draw_languages(rows: Rows) -> Figure:
+    """The share of each row's `language` among prompts, beside that among answers."""
+    figure, axes = chart("prompts and answers by language", 1.3 + 0.4 * len(rows))
+    for number, (counted, colour) in enumerate((("prompts", SERIES[0]), ("answers", MILD))):
+        total = sum(row[counted] for row in rows) or 1
+        shares = [row[counted] / total for row in rows]
+        places = np.arange(len(rows)) + (number - 0.5) * 0.38
+        bars = axes.barh(places, shares, height=0.36, color=colour, label=counted)
+        axes.bar_label(bars, [f"{share:.1%}" for share in shares], padding=3, fontsize=8, color=INK)
+    axes.set_yticks(range(len(rows)), [row["language"] for row in rows])
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+    figure.legend(frameon=False, loc="outside lower right", ncols=2)
     return figure
 
 

@@ -1,8 +1,9 @@
 """Turn the user's rows into prompts.
 
 In: table `sources`. Out: table `prompts`. Grain: one row per kept prompt: normalised, not blank, not too long, unique,
-and on one side of the train/test split. The side is a hash of the prompt's set of words, so that it never changes
-between releases and that copies which differ in case, accents, punctuation or word order stay together.
+in a language that is asked for, and on one side of the train/test split. The side is a hash of the prompt's letters in
+one order, so that it never changes between releases and that copies which differ in case, accents, punctuation, width or
+word order stay together.
 """
 
 from infra import storage
@@ -28,6 +29,7 @@ def build_prompts(config: Config, folder: str) -> Stage:
         {"sources": sources},
         max_chars=config.prompts.max_chars,
         test_share=config.prompts.test_share,
+        languages=list(config.prompts.languages),
     )
     prompts, dropped = warehouse.sift(PROMPTS, folder, looked_at, "sources_to_prompts")
     if not prompts.rows:

@@ -1,5 +1,40 @@
 -- Macros that more than one query uses.
 
+-- A text without characters that show nothing and do nothing: controls, marks of direction, soft hyphens, fillers and the
+-- like. Tags stay in flags, variants after symbols and in scripts that have them, and joiners in emoji and in scripts whose
+-- letters join.
+CREATE OR REPLACE MACRO without_any_invisible(raw) AS
+regexp_replace(
+    regexp_replace(
+        regexp_replace(
+            regexp_replace(
+                raw,
+                '[\x01-\x08\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}\x{AD}\x{34F}\x{61C}\x{115F}\x{1160}\x{17B4}\x{17B5}\x{200B}\x{200E}\x{200F}'
+                || '\x{202A}-\x{202E}\x{2060}-\x{206F}\x{3164}\x{FEFF}\x{FFA0}\x{FFF0}-\x{FFFB}\x{1BCA0}-\x{1BCA3}\x{1D173}-\x{1D17A}]+',
+                '', 'g'
+            ),
+            '(\x{1F3F4}[\x{E0020}-\x{E007F}]+)|[\x{E0000}-\x{E00FF}\x{E01F0}-\x{E0FFF}]', '\1', 'g'
+        ),
+        '(^|[\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Georgian}\p{Hebrew}\p{Ethiopic}\p{Thai}\p{Lao}\p{Hangul}\x{300}-\x{36F}'
+        || '\p{Z}\s!-"$-)+-/:-@[-`{-~])[\x{180E}\x{200C}\x{200D}\x{FE00}-\x{FE0F}\x{E0100}-\x{E01EF}]+',
+        '\1', 'g'
+    ),
+    '([\p{Han}\p{Hiragana}\p{Katakana}\p{P}][\x{FE00}-\x{FE0F}\x{E0100}-\x{E01EF}]?)[\x{180E}\x{200C}\x{200D}]+', '\1', 'g'
+);
+
+-- The same, quicker for text that holds none of them.
+CREATE OR REPLACE MACRO without_invisible(raw) AS
+if(
+    regexp_matches(
+        raw,
+        '[\x01-\x08\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}\x{AD}\x{34F}\x{61C}\x{115F}\x{1160}\x{17B4}\x{17B5}\x{180E}\x{200B}-\x{200F}'
+        || '\x{202A}-\x{202E}\x{2060}-\x{206F}\x{3164}\x{FE00}-\x{FE0F}\x{FEFF}\x{FFA0}\x{FFF0}-\x{FFFB}\x{1BCA0}-\x{1BCA3}'
+        || '\x{1D173}-\x{1D17A}\x{E0000}-\x{E0FFF}]'
+    ),
+    without_any_invisible(raw),
+    raw
+);
+
 -- Unicode in NFC, plain line ends and blanks, no invisible characters, no blanks at line ends or doubled inside a line,
 -- at most one empty line. Indentation stays.
 CREATE OR REPLACE MACRO normalise_any_text(raw) AS
@@ -9,8 +44,8 @@ trim(
             regexp_replace(
                 regexp_replace(
                     regexp_replace(
-                        regexp_replace(nfc_normalize(raw), '[\x{200B}\x{FEFF}\x{00AD}]', '', 'g'),
-                        '\r\n?|\x{2028}|\x{2029}', chr(10), 'g'
+                        nfc_normalize(without_invisible(raw)),
+                        '\r\n?|\x{85}|\x{2028}|\x{2029}', chr(10), 'g'
                     ),
                     '\p{Zs}', ' ', 'g'
                 ),
@@ -31,9 +66,14 @@ if(
     trim(raw, ' ' || chr(10))
 );
 
--- The words of a text, lower case, without accents and punctuation.
-CREATE OR REPLACE MACRO words(raw) AS
-regexp_extract_all(lower(strip_accents(raw)), '[\p{L}\p{M}\p{N}]+');
+-- The share of letters, digits and symbols such as emoji in what a text shows, without rules and other repeated strokes.
+CREATE OR REPLACE MACRO readable(text) AS
+length(regexp_replace(text, '[^\p{L}\p{M}\p{N}\p{So}]+', '', 'g'))
+/ greatest(length(regexp_replace(text, '\s+|-{3,}|={3,}|_{3,}|\*{3,}|\.{3,}|#{3,}|:?-+:?\|', '', 'g')), 1);
+
+-- Whether 16 characters from a place in a text stand in it again further on.
+CREATE OR REPLACE MACRO comes_again(text, place) AS
+contains(substr(text, place + 1), substr(text, place, 16));
 
 -- A number in [0, 2^31) that depends on the text alone.
 CREATE OR REPLACE MACRO hashed_integer(raw) AS

@@ -34,6 +34,7 @@ DEFECTS = {
     "single.single_digest": (SINGLE, "* REPLACE (prompt || '?' AS prompt)"),
     "prompts.prompts_blank": ("prompts/train", "* REPLACE ('' AS prompt)"),
     "responses.request_id_unique": ("annotations/responses", "* REPLACE ('x' AS request_id)"),
+    "responses.language_known": ("annotations/responses", "* REPLACE ('english' AS language)"),
     "verdicts.verdicts_say_nothing": (
         "annotations/verdicts",
         "* REPLACE (NULL::VARCHAR AS problem, NULL::TINYINT AS winner)",
@@ -158,6 +159,31 @@ def test_a_row_that_is_lost_anywhere_is_missed_by_its_stage(
     open_candidate(database, copied.uri, copied.files, ())
     with duckdb.connect(database) as connection:
         assert lost in {row[0] for row in connection.execute((SQL / "release_counts.sql").read_text()).fetchall()}
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("How do I plant tulips?", "How do I plant tulips?"),
+        ("How do I plant tulips?", "TULIPS! how do I plant"),
+        ("What's an e-mail?", "Whats an email?"),
+        ("Wie groß ist es?", "WIE GROSS IST ES?"),
+        ("今天天气怎么样", "天气今天怎么样？"),
+        ("👍", "👍"),
+    ],
+)
+def test_a_copy_on_the_other_side_of_the_split_is_found_whatever_the_stage_made_of_it(
+    candidate: Candidate, tmp_path: Path, train: str, test: str
+) -> None:
+    copied = copy(candidate, tmp_path)
+    for split, prompt in (("train", train), ("test", test)):
+        path = f"{copied.uri}/prompts/{split}.parquet"
+        replace_rows(path, f"FROM '{path}' UNION ALL SELECT $${prompt}$$, 'tests'")
+    database = str(tmp_path / "gate.duckdb")
+    open_candidate(database, copied.uri, copied.files, ())
+    with duckdb.connect(database) as connection:
+        found = connection.execute((SQL / "release_leak.sql").read_text()).fetchall()
+    assert {prompt for _, prompts in found for prompt in prompts} == {train, test}
 
 
 def test_a_prompt_on_both_sides_of_the_split_is_refused(candidate: Candidate, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ ENDPOINT = 'kind = "openai", base_url = "https://a.org", model = "m", parameters
         ("[prompts]", '[cluster]\nkind = "local"\ncpus = 0\n[prompts]', "cluster.cpus: Input"),
         ("test_share = 0.2", "test_share = 1.0", "prompts.test_share"),
         ("test_share = 0.2", 'test_share = "much"', "prompts.test_share"),
+        ("test_share = 0.2", 'languages = ["en", "english"]', "prompts.languages[1]: Value error, no language"),
+        ("test_share = 0.2", 'languages = "en"', "prompts.languages"),
         ("label_votes = 3", "label_votes = -1", "judges[0].label_votes"),
         ('name = "scripted-a"', 'name = "meta/llama"', "responders[0].name"),
         ('name = "scripted-a"', 'name = ".."', "responders[0].name"),

@@ -23,6 +23,7 @@ from expectations.gate import examine
 from tasks import config as configs
 from tasks import identity, warehouse
 from tasks.config import Config
+from tasks.functions import FUNCTIONS
 from tasks.judging.labels import label_responses
 from tasks.judging.pairs import pair_responses
 from tasks.judging.preferences import prefer
@@ -257,6 +258,32 @@ def test_a_macro_is_in_the_addresses_of_the_tables_whose_queries_use_it(built: B
         mended = re.sub(rf"(MACRO {name}\(.*?\) AS)(.*?);\n", r"\1 coalesce(\2, NULL);\n", text, flags=re.DOTALL)
         assert mended != text
         assert edited(path, mended, changed) == {sql for sql in queries if name in using[sql]}, name
+
+
+def test_a_function_of_python_and_its_library_are_in_the_addresses_of_the_tables_whose_queries_use_it(
+    built: Built, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tree / "tasks/functions.py"
+    text = path.read_text()
+    queries = {made.sql for made in built.made if made.sql}
+    before = {sql: identity.of_query(sql) for sql in queries}
+
+    def changed() -> set[str]:
+        return {sql for sql in queries if identity.of_query(sql) != before[sql]}
+
+    used = {"letters": {"screened_prompts"}, "novelty": {"screened_responses"}}
+    used["language"] = used["letters"] | used["novelty"]
+    assert used.keys() == FUNCTIONS.keys()
+    assert edited(path, commented(text, ".py"), changed) == set()
+    for name, using in used.items():
+        assert edited(path, function_edited(text, name), changed) == using
+    for constant, name in (("WINDOW = 16", "novelty"), ('"iw": "he"', "language"), ("0x0640", "letters")):
+        assert edited(path, text.replace(constant, f"{constant[:-1]}0{constant[-1]}"), changed) == used[name]
+    for name, function in FUNCTIONS.items():
+        monkeypatch.setitem(FUNCTIONS, name, function._replace(stands_on="another version"))
+        forget()
+        assert changed() == used[name]
+        monkeypatch.setitem(FUNCTIONS, name, function)
 
 
 def test_the_code_of_a_table_made_by_python_is_in_its_address(built: Built, tree: Path) -> None:

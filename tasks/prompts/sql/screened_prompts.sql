@@ -18,7 +18,8 @@ identified AS (
     SELECT
         *,
         sha256(prompt) AS prompt_id,
-        coalesce(nullif(array_to_string(list_sort(list_distinct(words(prompt))), ' '), ''), prompt) AS word_set,
+        sha256(letters(prompt)) AS cluster_id,
+        language(prompt) AS language,
         min(row_number) OVER (PARTITION BY prompt) AS first_row
     FROM normalised
 )
@@ -28,13 +29,15 @@ SELECT
     prompt_id,
     prompt,
     prompt_source,
-    sha256(word_set) AS cluster_id,
-    if(hashed_integer('split ' || sha256(word_set)) < $test_share * 2147483648, 'test', 'train') AS split,
+    cluster_id,
+    if(hashed_integer('split ' || cluster_id) < $test_share * 2147483648, 'test', 'train') AS split,
+    language,
     CASE
         WHEN problem IS NOT NULL THEN problem
         WHEN contains(raw, chr(0)) THEN 'NUL character'
         WHEN prompt = '' THEN 'blank'
         WHEN length(prompt) > $max_chars THEN 'too long'
+        WHEN len($languages) > 0 AND NOT list_contains($languages, language) THEN 'other language'
         WHEN row_number > first_row THEN 'duplicate'
     END AS reason,
     nullif(
@@ -44,6 +47,7 @@ SELECT
             CASE
                 WHEN problem IS NOT NULL OR contains(raw, chr(0)) OR prompt = '' THEN NULL
                 WHEN length(prompt) > $max_chars THEN length(prompt) || ' characters, at most ' || $max_chars
+                WHEN len($languages) > 0 AND NOT list_contains($languages, language) THEN language
                 WHEN row_number > first_row THEN 'same as row ' || first_row
             END
         ),

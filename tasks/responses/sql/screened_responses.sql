@@ -43,21 +43,25 @@ compared AS (
     FROM answered
 ),
 
+-- Most answers are told to be good by a quick look: a regular expression, and stretches from a quarter and from the middle
+-- of them that do not come again. Of the others it is measured.
 measured AS (
     SELECT
         *,
         response_id(prompt, response) AS response_id,
-        words(response) AS found_words,
-        length(regexp_replace(response, '[^\p{L}\p{M}\p{N}\s]+', '', 'g')) / greatest(length(response), 1) AS readable,
-        first_value(sample) OVER (PARTITION BY prompt_id, without_layout ORDER BY sample) AS first_sample
+        first_value(sample) OVER (PARTITION BY prompt_id, without_layout ORDER BY sample) AS first_sample,
+        CASE
+            WHEN contains(response, chr(65533)) OR contains(response, chr(0)) THEN 0
+            WHEN regexp_matches(response, '(?:[^\p{L}\p{M}\p{N}\p{So}\s]\s*){5}') OR NOT regexp_matches(response, '[\p{L}\p{N}\p{So}]')
+                THEN if(json_valid(response), 1, readable(response))
+        END AS readable,
+        CASE
+            WHEN
+                length(response) >= 80
+                AND (comes_again(response, length(response) // 4) OR comes_again(response, length(response) // 2))
+                THEN novelty(response)
+        END AS novelty
     FROM compared
-),
-
-judged AS (
-    SELECT
-        *,
-        len(found_words) >= 30 AND list_unique(found_words) / len(found_words) < 0.25 AS repeats_itself
-    FROM measured
 )
 
 SELECT
@@ -75,19 +79,20 @@ SELECT
     input_tokens,
     output_tokens,
     CAST(NULL AS DOUBLE) AS similarity,
+    language(response) AS language,
     CASE
         WHEN NOT is_answered THEN 'not answered'
         WHEN error IS NOT NULL THEN 'engine error'
         WHEN response = '' THEN 'blank'
-        WHEN contains(response, chr(65533)) OR contains(response, chr(0)) OR readable < 0.6 OR len(found_words) = 0 THEN 'garbled'
-        WHEN repeats_itself THEN 'repeats itself'
+        WHEN readable < 0.2 THEN 'garbled'
+        WHEN novelty < 0.25 THEN 'repeats itself'
         WHEN sample > first_sample THEN 'duplicate'
     END AS reason,
     CASE
         WHEN error IS NOT NULL THEN error
         WHEN response = '' THEN NULL
-        WHEN readable < 0.6 THEN round(100 * readable) || '% letters, digits and blanks'
-        WHEN repeats_itself THEN round(100 * list_unique(found_words) / len(found_words)) || '% distinct words'
+        WHEN readable < 0.2 THEN round(100 * readable) || '% letters, digits and symbols'
+        WHEN novelty < 0.25 THEN round(100 * novelty) || '% of its stretches of 16 characters are new'
         WHEN sample > first_sample THEN 'same as sample ' || first_sample
     END AS evidence
-FROM judged
+FROM measured

@@ -196,6 +196,30 @@ def test_the_card_of_an_empty_release_is_written(config: Config, tmp_path: Path)
     assert "41.2%" in (tmp_path / "card/README.md").read_text()
 
 
+def spoken(languages: list[tuple[str | None, str | None]]) -> dict[str, Any]:
+    """Prompts with one answer each, in these languages."""
+    prompts = [{"prompt_id": str(n), "language": prompt} for n, (prompt, _) in enumerate(languages)]
+    responses = [{"prompt_id": str(n), "responder": "r", "language": said} for n, (_, said) in enumerate(languages)]
+    return {"prompts": make(PROMPTS, prompts), "responses": make(RESPONSES, responses)}
+
+
+def test_an_answer_in_another_language_is_counted_where_both_could_be_told() -> None:
+    tables = spoken([("en", "en"), ("en", "de"), ("en", None), (None, "de"), (None, None), ("zh", "zh")])
+    assert warehouse.rows("card_other_languages", tables) == [
+        {"responder": "r", "answers": 6, "told": 3, "in_another_language": 1, "share_of_told": pytest.approx(1 / 3)}
+    ]
+
+
+def test_languages_stand_by_how_many_texts_are_in_them_and_the_rest_is_summed_up() -> None:
+    tables = spoken([("en", "en"), ("en", "de"), ("de", "fr"), (None, None), ("en", None), ("it", "pl")])
+    assert warehouse.rows("card_languages", tables, most=2) == [
+        {"language": "en", "prompts": 3, "answers": 1},
+        {"language": "de", "prompts": 1, "answers": 1},
+        {"language": "others", "prompts": 1, "answers": 2},
+        {"language": "not told", "prompts": 1, "answers": 2},
+    ]
+
+
 def biases_of(rows: list[Row]) -> Row:
     pairs = make(PAIRS, [pair("a", "b", (0, 0)), pair("c", "d", (0, 0))])
     inputs = with_opinions(rows) | {"pairs": pairs}

@@ -8,6 +8,8 @@ from tasks.errors import SourceError
 from tasks.prompts.prompts import build_prompts
 from tasks.tables import Stage
 from tests.conftest import write_config
+from tests.tasks.languages import TEXTS
+from tests.tasks.test_functions import DISTINCT_WORDS, NEAR_COPIES
 
 
 def build(folder: Path, prompts: list[str]) -> Stage:
@@ -60,6 +62,43 @@ def test_a_prompt_never_changes_sides(tmp_path: Path) -> None:
 def test_copies_that_differ_in_case_punctuation_or_order_share_a_side(tmp_path: Path) -> None:
     copies = ["How do I boil an egg?", "how do i boil an EGG", "An egg: how do I boil?"]
     assert len({(row["cluster_id"], row["split"]) for row in rows(build(tmp_path, copies))}) == 1
+
+
+def test_copies_that_differ_in_width_accents_or_segmentation_share_a_side(tmp_path: Path) -> None:
+    for number, (one, other) in enumerate(NEAR_COPIES):
+        found = rows(build(tmp_path / str(number), [one, other]))
+        assert len({(row["cluster_id"], row["split"]) for row in found}) == 1, one
+
+
+def test_prompts_of_distinct_words_and_of_symbols_alone_have_clusters_of_their_own(tmp_path: Path) -> None:
+    prompts = [word for words in DISTINCT_WORDS.values() for word in words]
+    assert len({row["cluster_id"] for row in rows(build(tmp_path, prompts))}) == len(prompts)
+
+
+def test_an_invisible_character_makes_a_duplicate_and_no_other_prompt(tmp_path: Path) -> None:
+    stage = build(
+        tmp_path, ["hello world", "hello\u2060 world", "\u200ehello wor\u200dld", "hel\x07lo \U000e0041world"]
+    )
+    assert [row["reason"] for row in rows(stage, "dropped")] == ["duplicate"] * 3
+
+
+def test_the_language_of_a_prompt_stands_beside_it(tmp_path: Path) -> None:
+    prompts = {text: code for code, texts in TEXTS.items() for text in texts[:2]}
+    assert {row["prompt"]: row["language"] for row in rows(build(tmp_path, [*prompts, "Why?", "👍"]))} == {
+        **prompts,
+        "Why?": None,
+        "👍": None,
+    }
+
+
+def test_prompts_in_other_languages_than_asked_for_are_left_out_and_untold_ones_stay(tmp_path: Path) -> None:
+    path = write_config(tmp_path, [TEXTS["en"][0], TEXTS["de"][0], TEXTS["zh"][0], "Why?"])
+    config = load(str(path))
+    asked = config.model_copy(update={"prompts": config.prompts.model_copy(update={"languages": ("en", "zh")})})
+    stage = build_prompts(asked, str(tmp_path / "tables"))
+    assert [(row["id"], row["reason"], row["evidence"]) for row in rows(stage, "dropped")] == [
+        ("row 2", "other language", "de")
+    ]
 
 
 def test_a_file_without_a_usable_prompt_says_what_is_wrong_with_it(tmp_path: Path) -> None:

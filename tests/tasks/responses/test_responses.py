@@ -1,8 +1,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.tables import COMPLETIONS, EMBEDDINGS, PROMPTS, REQUESTS, RESPONSES, screened
+from tests.tasks.languages import TEXTS
+from tests.tasks.responses.forms import false_drops, found, misses
 from tests.tasks.rows import Row, make, select
 
 SAMPLING = {
@@ -80,6 +84,26 @@ def test_answers_that_are_no_answers_are_left_out_with_their_reason(
     tmp_path: Path, text: str, reason: str | None
 ) -> None:
     assert screen(tmp_path, {"completion": text})[0][0] == reason
+
+
+def test_the_filter_knows_good_and_bad_answers_of_every_form() -> None:
+    assert set(false_drops()) <= {"Morse code"}
+    assert set(misses()) <= {"a loop with a counter", "text in a wrong encoding"}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12), st.integers(8, 40))
+@settings(max_examples=25)
+def test_whatever_is_said_again_and_again_repeats_itself_or_is_garbled(text: str, times: int) -> None:
+    said = f"{text}, bulb, " * max(times, 200 // len(text))
+    assert found({"said": said})["said"] in {"repeats itself", "garbled"}
+
+
+def test_the_language_of_an_answer_stands_beside_it(tmp_path: Path) -> None:
+    asked = [{"request_id": code, "subject_id": code, "user": "p", "sample": 0} for code in TEXTS]
+    answered = [{"request_id": code, "completion": texts[1]} for code, texts in TEXTS.items()]
+    inputs = {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)}
+    rows = select(screened(RESPONSES), tmp_path, "screened_responses", inputs, responder="r")
+    assert {row["id"]: row["language"] for row in rows} == {code: code for code in TEXTS}
 
 
 def test_of_equal_answers_the_first_is_kept(tmp_path: Path) -> None:
