@@ -15,7 +15,7 @@ COLUMNS = (
 )
 EXPECTATIONS = [
     columns_are(*COLUMNS, "filename"),
-    not_empty(),
+    not_empty("A pair with an overall preference is released."),
     *not_null(*COLUMNS),
     unique("response_0_sha256", "response_1_sha256", "response_0_source"),
     among("better_response_id", [0, 1]),
