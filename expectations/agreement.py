@@ -4,7 +4,7 @@ from expectations.rules import among, between, no_rows, not_empty, not_null, uni
 from tasks.tables import AGREEMENT, AGREEMENT_QUESTIONS
 
 EXPECTATIONS = [
-    not_empty(),
+    not_empty("Agreement is measured, or it is said that none can be."),
     *not_null("question", "between", "measure", "subjects"),
     unique(*AGREEMENT.key),
     among("question", AGREEMENT_QUESTIONS),

@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from functools import reduce
 from pathlib import Path
@@ -46,11 +46,13 @@ from expectations import (
 )
 from expectations.copies import copies
 from expectations.failing import failing_rows
+from expectations.loading import LOADED, load_all
 from expectations.outcome import GateOutcome, RuleResult
 from infra import storage
 from tasks import warehouse
 from tasks.config import AgreementThreshold
 from tasks.release.candidate import ANNOTATIONS, describe_files
+from tasks.release.release import views
 from tasks.tables import INTEGER, REAL, TEXT, columns
 
 FILES = {
@@ -64,18 +66,18 @@ FILES = {
 
 SUITES: dict[str, tuple[str, ModuleType]] = {
     "prompts": ("prompts", prompts),
-    "qa": ("qa", qa),
-    "dual": ("dual", dual),
-    "single": ("single", single),
     "responses": ("responses", responses),
     "verdicts": ("verdicts", verdicts),
     "labels": ("labels", labels),
+    "qa": ("qa", qa),
     "preferences": ("preferences", preferences),
+    "dual": ("dual", dual),
+    "single": ("single", single),
     "agreement": ("agreement", agreement),
     "dropped": ("dropped", dropped),
     "release": ("stages", release),
 }
-"""Suites by name, with the table that each one calls its batch."""
+"""Suites by name, with the table that each one calls its batch; in the order of the stages, so that causes come first."""
 
 RECOUNT_COLUMNS = columns(stage=TEXT, rows_in=INTEGER, rows_kept=INTEGER)
 FILE_COLUMNS = columns(path=TEXT, sha256=TEXT, bytes=INTEGER, rows=INTEGER)
@@ -105,9 +107,9 @@ def examine(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[A
         source.get_engine().dispose()
         results = [read_result(name, result) for name, result in found]
         broken = [entry for entry, read in zip(found, results, strict=True) if read.outcome == "violated"]
-        write_failing_rows(database, broken, storage.join(uri, "gate/failing"))
-    refused = any(r.outcome == "crashed" or (r.outcome == "violated" and r.severity == "critical") for r in results)
-    outcome = GateOutcome(not refused, tuple(results))
+        said = write_failing_rows(database, broken, storage.join(uri, "gate/failing"))
+    results = [replace(read, said=said.get((read.suite, read.rule), read.said)) for read in results]
+    outcome = GateOutcome(not any(result.refuses for result in results), tuple(results))
     storage.write_bytes(storage.join(uri, "gate/verdict.json"), json.dumps(asdict(outcome), indent=2).encode())
     return outcome
 
@@ -119,21 +121,34 @@ def copy_folder(source: Path, uri: str) -> None:
             storage.write_bytes(storage.join(uri, str(page.relative_to(source))), page.read_bytes())
 
 
-def write_failing_rows(database: str, broken: Sequence[tuple[str, ExpectationValidationResult]], uri: str) -> None:
-    """Write the failing rows of each violated rule to `<uri>/<suite>.<rule>.parquet`."""
+def write_failing_rows(
+    database: str, broken: Sequence[tuple[str, ExpectationValidationResult]], uri: str
+) -> dict[tuple[str, str], str]:
+    """Write the failing rows of each violated rule to `<uri>/<suite>.<rule>.parquet`.
+
+    Gives what the first of them says, by suite and rule, where the rule's query has a column `said`.
+    """
     storage.make_folder(uri)
+    said: dict[tuple[str, str], str] = {}
     with duckdb.connect(database) as connection:
         warehouse.use_remote_files(connection, [uri])
         for name, result in broken:
+            rule = result.expectation_config.meta["rule"]
             rows = failing_rows(connection, SUITES[name][0], result.expectation_config)
             if rows is not None:
-                rows.write_parquet(storage.join(uri, f"{name}.{result.expectation_config.meta['rule']}.parquet"))
+                rows.write_parquet(storage.join(uri, f"{name}.{rule}.parquet"))
+                if "said" in rows.columns:
+                    ((said[name, rule],),) = rows.select("said").limit(1).fetchall()
+    return said
 
 
 def open_candidate(
     database: str, folder: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]
 ) -> None:
-    """Make the gate's database: a view for each table of the candidate, its stages recounted, copies, files, thresholds."""
+    """Make the gate's database: a view a table of the candidate, its stages recounted, copies, files, what loads, thresholds."""
+    loaded = pa.Table.from_pylist(
+        load_all(folder, views("main", folder, (file["path"] for file in files))), schema=LOADED
+    )
     there = storage.listing(folder)
     with warehouse.connect({}, database) as connection:
         for name, pattern in FILES.items():
@@ -143,6 +158,7 @@ def open_candidate(
             read.create_view(name)
         listed = pa.Table.from_pylist([dict(file) for file in files], schema=FILE_COLUMNS)
         connection.from_arrow(listed).create("files")
+        connection.from_arrow(loaded).create("loaded")
         recounted = pa.Table.from_pylist(list(recounts(connection)), schema=RECOUNT_COLUMNS)
         connection.from_arrow(recounted).create("recounted")
         asked = pa.Table.from_pylist([threshold.model_dump() for threshold in thresholds], schema=THRESHOLD_COLUMNS)

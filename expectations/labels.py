@@ -4,7 +4,9 @@ from expectations.rules import between, no_rows, not_empty, not_null, unique
 from tasks.tables import LABELS
 
 EXPECTATIONS = [
-    not_empty(),
+    not_empty(
+        "A response has a label; where none has, table verdicts says what is wrong with each vote: mend the judges."
+    ),
     *not_null("response_id", "is_safe", "harm_category", "severity_level", "votes"),
     *not_null("agreement", "confidence", "decided_by", "by_people"),
     unique(*LABELS.key),

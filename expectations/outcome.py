@@ -15,6 +15,11 @@ class RuleResult:
     failing: int | None
     said: str
 
+    @property
+    def refuses(self) -> bool:
+        """Whether it keeps a candidate from being published."""
+        return self.outcome == "crashed" or (self.outcome == "violated" and self.severity == "critical")
+
 
 @dataclass(frozen=True)
 class GateOutcome:
@@ -22,3 +27,8 @@ class GateOutcome:
 
     passed: bool
     results: tuple[RuleResult, ...]
+
+
+def why_refused(outcome: GateOutcome) -> str:
+    """What the first rule that refuses says: later ones are often broken by what broke it. Empty where none refuses."""
+    return next((result.said for result in outcome.results if result.refuses), "").rstrip(".")

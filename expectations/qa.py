@@ -14,7 +14,7 @@ COLUMNS = (
 )
 EXPECTATIONS = [
     columns_are(*COLUMNS, "filename"),
-    not_empty(),
+    not_empty("A response with a label is released."),
     *not_null(*COLUMNS),
     unique("prompt", "response", "response_source"),
     between("severity_level", 0, 3),

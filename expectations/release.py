@@ -3,7 +3,7 @@
 from expectations.rules import no_rows, not_empty
 
 EXPECTATIONS = [
-    not_empty(),
+    not_empty("A stage is listed."),
     no_rows("release_counts"),
     no_rows("release_leak"),
     no_rows("release_qa_orphans"),
@@ -12,4 +12,6 @@ EXPECTATIONS = [
     no_rows("release_annotation_orphans"),
     no_rows("release_missing_answers"),
     no_rows("release_files"),
+    no_rows("release_loads"),
+    no_rows("release_loads_in_place", severity="warning"),
 ]

@@ -5,7 +5,7 @@ from tasks.functions import LANGUAGES
 from tasks.tables import RESPONSES
 
 EXPECTATIONS = [
-    not_empty(),
+    not_empty("A response is kept; where none is, table dropped says what is wrong with each: mend the responders."),
     *not_null("request_id", "response_id", "prompt_id", "response", "responder", "temperature", "seed"),
     unique(*RESPONSES.key),
     unique("responder", "response_id"),

@@ -15,7 +15,7 @@ COLUMNS = (
 )
 EXPECTATIONS = [
     columns_are(*COLUMNS, "filename"),
-    not_empty(),
+    not_empty("A pair with an overall preference is released."),
     *not_null(*COLUMNS),
     unique("prompt", "response_0", "response_1", "response_0_source"),
     among("better_response_id", [0, 1]),

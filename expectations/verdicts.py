@@ -3,7 +3,7 @@
 from expectations.rules import among, between, no_rows, not_empty, not_null, unique
 
 EXPECTATIONS = [
-    not_empty(),
+    not_empty("A judge voted on a response; where none did, mend the judges."),
     *not_null(
         "verdict_id", "subject_id", "question", "annotator", "annotator_kind", "rubric", "vote", "attempt", "flipped"
     ),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prefect import task
 
-from expectations.outcome import GateOutcome
+from expectations.outcome import GateOutcome, why_refused
 from flows.running.caching import IN_THIS_RUN
 from flows.running.reports import describe, report_gate
 from tasks import warehouse
@@ -39,8 +39,8 @@ def write_and_examine(config: Config, stages: list[Stage], parent: str | None, r
     report_gate(candidate.version, outcome)
     if not outcome.passed:
         raise GateRefused(
-            f"release {candidate.version} {describe(outcome)}; the candidate is in {candidate.uri}, "
-            "its failing rows in gate/failing: mend the cause and run again"
+            f"release {candidate.version} {describe(outcome)}; {why_refused(outcome)}; the candidate is in "
+            f"{candidate.uri}, its failing rows in gate/failing: mend the cause and run again"
         )
     return discard_equal(candidate, root) or Examined(candidate, outcome, parent)
 

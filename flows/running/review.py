@@ -56,7 +56,8 @@ def pull(config: Config, root: str) -> int:
         return 0
     with connected(server) as client:
         ours = [number for number, found in label_studio.projects(client) if is_of(found, config.name)]
-        return put_new(root, [task for number in ours for task in label_studio.export(client, number)])
+        told = [task for number in ours for task in label_studio.export(client, number)]
+        return put_new(root, told, server.url.rstrip("/"))
 
 
 def push(config: Config, root: str, project: Project) -> list[Pushed]:

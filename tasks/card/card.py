@@ -5,7 +5,9 @@ Each `<<name>>` in `card.md` is filled by the section of that name.
 """
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from infra import storage
 from tasks import warehouse
@@ -15,7 +17,7 @@ from tasks.card.biases import biases
 from tasks.card.charts import draw_categories, draw_lengths, draw_shares
 from tasks.card.comparison import comparison
 from tasks.card.languages import languages
-from tasks.card.markdown import Section, listed, markdown_table
+from tasks.card.markdown import Rows, Section, listed, markdown_table
 from tasks.config import Config
 from tasks.warehouse import Tables
 
@@ -36,13 +38,14 @@ def write_card(config: Config, version: str, tables: Tables, uri: str) -> None:
 
 def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]:
     """What fills each `<<name>>` of the template."""
+    counts = warehouse.rows("card_counts", tables)
     return {
-        "configs": Section(configs(config)),
+        "configs": Section(configs(counts)),
         "name": Section(config.name),
         "version": Section(version),
         "responders": Section(listed([responder.name for responder in config.responders])),
         "judges": Section(listed([judge.name for judge in config.judges])),
-        "holds": holds(tables),
+        "holds": holds(counts, tables),
         "languages": languages(tables),
         "decided": decided(config, tables),
         "wrong": wrong_labels(config, tables),
@@ -57,7 +60,7 @@ def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]
     }
 
 
-def holds(tables: Tables) -> Section:
+def holds(counts: Rows, tables: Tables) -> Section:
     """How many rows each dataset has, and what is in them, as pictures."""
     charts = {
         "categories": draw_categories(warehouse.rows("card_categories", tables)),
@@ -65,25 +68,34 @@ def holds(tables: Tables) -> Section:
         "pairs": draw_shares(warehouse.rows("card_pair_mix", tables), "pairs by safety of their answers"),
         "lengths": draw_lengths(warehouse.rows("card_lengths", tables)),
     }
-    return Section(markdown_table(warehouse.rows("card_counts", tables)), charts)
+    return Section(markdown_table(counts), charts)
 
 
-def configs(config: Config) -> str:
-    """The `configs:` block that `datasets.load_dataset` reads: each dataset, and each dataset of each responder."""
-    lines = []
+def configs(counts: Rows) -> str:
+    """The `configs:` block that `datasets.load_dataset` reads: each dataset, and each dataset of each responder.
+
+    It names what has rows: `datasets` loads no config with a split without any, and not every file without any.
+    """
+    lines: list[str] = []
     for name in ("dual", "single", "qa", "prompts"):
-        folder = name if name == "prompts" else f"{name}/*"
-        lines += config_lines(name, folder)
+        parts = [row for row in counts if row["dataset"] == name]
+        lines += config_lines(name, parts)
         if name != "prompts":
-            for responder in config.responders:
-                lines += config_lines(f"{name}-{responder.name}", f"{name}/{responder.name}")
+            for part in parts:
+                lines += config_lines(f"{name}-{part['responder']}", [part])
     return "\n".join(lines)
 
 
-def config_lines(name: str, folder: str) -> list[str]:
+def config_lines(name: str, parts: Rows) -> list[str]:
     """One entry of the block; `dual` is what loads when no name is given."""
     default = ["  default: true"] if name == "dual" else []
-    files = [
-        line for split in ("train", "test") for line in (f"  - split: {split}", f"    path: {folder}/{split}.parquet")
-    ]
-    return [f"- config_name: {name}", *default, "  data_files:", *files]
+    files: list[str] = []
+    for split in ("train", "test"):
+        paths = [f"    - {folder(part)}/{split}.parquet" for part in parts if part[split]]
+        files += [f"  - split: {split}", "    path:", *paths] if paths else []
+    return [f"- config_name: {name}", *default, "  data_files:", *files] if files else []
+
+
+def folder(part: Mapping[str, Any]) -> str:
+    """Where the rows of a dataset and responder stand in the release."""
+    return "prompts" if part["dataset"] == "prompts" else f"{part['dataset']}/{part['responder']}"

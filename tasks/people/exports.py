@@ -1,18 +1,19 @@
 """Read exports of Label Studio, and keep what is wrong with them beside the rest.
 
-In: the bytes of a JSON export. Out: rows of `STATEMENTS`. Grain: one row per annotation and question that its task
+In: the bytes of a JSON export, and names of its authors. Out: rows of `STATEMENTS`. Grain: one row per annotation and question that its task
 asks; what is no task is one row with a fault. Texts of prompts and answers stay behind: only their hash goes on.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from tasks.identity import digest
 from tasks.judging.rubric import QUESTIONS
+from tasks.people.persons import Author, author, whole
 from tasks.tables import FLAG, TEXT, Table, columns
 
 Row = dict[str, Any]
@@ -64,21 +65,20 @@ def exported(content: bytes) -> list[Any] | None:
     return found if isinstance(found, list) and (not found or any(map(is_task, found))) else None
 
 
-def statements(file: str, content: bytes) -> Iterator[Row]:
-    """Rows of `STATEMENTS` for all that the export `file` holds."""
-    tasks = exported(content)
+def statements(file: str, tasks: Sequence[object] | None, named: Mapping[Author, str]) -> Iterator[Row]:
+    """Rows of `STATEMENTS` for all that the export `file` holds: its tasks, None where it is none; authors are `named`."""
     if tasks is None:
         yield {"id": digest(file), "what": "labels", "file": file, "fault": NO_EXPORT}
         return
     for place, task in enumerate(tasks, start=1):
-        if is_task(task):
+        if isinstance(task, dict) and is_task(task):
             for annotation in task["annotations"]:
-                yield from said(file, task["data"], annotation if isinstance(annotation, dict) else {})
+                yield from said(file, task["data"], annotation if isinstance(annotation, dict) else {}, named)
         else:
             yield {"id": digest(file, place), "what": "labels", "file": f"{file}, task {place}", "fault": NO_EXPORT}
 
 
-def said(file: str, data: Row, annotation: Row) -> Iterator[Row]:
+def said(file: str, data: Row, annotation: Row, named: Mapping[Author, str]) -> Iterator[Row]:
     """What one annotation says: one row about an answer, three about a pair."""
     of_pair = data.get("subject") == "pair"
     result = annotation.get("result")
@@ -89,7 +89,8 @@ def said(file: str, data: Row, annotation: Row) -> Iterator[Row]:
         "was_cancelled": annotation.get("was_cancelled") is True,
         "raw": json.dumps(result, sort_keys=True),
     }
-    by = {"annotation": number(annotation.get("id")), "annotator": annotator(annotation.get("completed_by"))}
+    one, number = author(annotation.get("completed_by")), whole(annotation.get("id"))
+    by = {"annotation": None if number is None else str(number), "annotator": named[one] if one else None}
     when = text(annotation.get("updated_at")) or text(annotation.get("created_at"))
     for question in QUESTIONS[1:] if of_pair else QUESTIONS[:1]:
         yield {
@@ -154,17 +155,6 @@ def response_id(prompt: object, response: object) -> str:
 def sha256(*texts: object) -> str:
     """The hash that identifies a text in our tables."""
     return hashlib.sha256("".join(map(str, texts)).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def annotator(completed_by: object) -> str | None:
-    """`person-<id>`, from an id or from a user that has one."""
-    person = number(completed_by.get("id") if isinstance(completed_by, dict) else completed_by)
-    return f"person-{person}" if person else None
-
-
-def number(value: object) -> str | None:
-    """A whole number as text."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def text(value: object) -> str | None:

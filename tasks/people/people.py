@@ -19,6 +19,7 @@ from tasks.errors import ReviewError, StorageError
 from tasks.identity import digest
 from tasks.judging.rubric import PEOPLE_RUBRIC
 from tasks.people.exports import STATEMENTS, Row, exported, is_task, statements
+from tasks.people.persons import SERVER, names
 from tasks.tables import HARM_CATEGORIES, VERDICTS, Ref, Stage, screened
 
 What = Literal["labels", "preferences"]
@@ -71,7 +72,9 @@ def screen(what: What, subjects: Ref | pa.Table, told: pa.Table, folder: str) ->
 
 def spoken(root: str) -> pa.Table:
     """All exports of the storage as one table of statements."""
-    rows = [row for file, content in sorted(files(root).items()) for row in statements(file, content)]
+    found = {file: exported(content) for file, content in sorted(files(root).items())}
+    named = names({file: list(filter(is_task, tasks or [])) for file, tasks in found.items()})
+    rows = [row for file, tasks in found.items() for row in statements(file, tasks, named[file])]
     return pa.Table.from_pylist(rows, schema=STATEMENTS.schema)
 
 
@@ -102,12 +105,13 @@ def put(root: str, content: bytes, name: str) -> str:
     return uri
 
 
-def put_new(root: str, tasks: list[Row]) -> int:
-    """Keep those annotations of an export that no kept file holds in this state, as one file more; say how many."""
+def put_new(root: str, tasks: list[Row], server: str) -> int:
+    """Keep those annotations of an export of `server` that no kept file holds in this state, as one file more; say how many."""
     known = {state for content in files(root).values() for state in states(exported(content) or [])}
     fresh = {state: told for state, told in states(tasks).items() if state not in known}
     if fresh:
-        found = sorted(fresh.values(), key=lambda task: json.dumps(task, sort_keys=True))
+        pulled = [{**task, SERVER: server} for task in fresh.values()]
+        found = sorted(pulled, key=lambda task: json.dumps(task, sort_keys=True))
         put(root, json.dumps(found, sort_keys=True).encode(), "the server's export")
     return len(fresh)
 

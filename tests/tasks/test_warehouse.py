@@ -58,7 +58,7 @@ def test_tables_are_made_and_read_below_any_folder(root: Path, name: str) -> Non
     uri = storage.join(folder, "store")
     for answer in ANSWERS:
         put(make(COMPLETIONS, [answer]), storage.join(uri, f"{answer['request_id']}.parquet"))
-    stored, held = look_up(WORK, wanted(folder), uri)
+    stored, held, _ = look_up(WORK, wanted(folder), uri)
     assert (stored.rows, held.rows) == (len(ANSWERS), len(ANSWERS))
     assert sorted(warehouse.read(held)["completion"].to_pylist()) == sorted(answer["completion"] for answer in ANSWERS)
     storage.remove(folder)

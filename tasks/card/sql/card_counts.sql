@@ -34,7 +34,14 @@ located AS (
     UNION ALL
     SELECT
         3,
-        'dual and single',
+        'dual',
+        responder,
+        split
+    FROM located_pairs
+    UNION ALL
+    SELECT
+        4,
+        'single',
         responder,
         split
     FROM located_pairs

@@ -1,16 +1,21 @@
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from crowdkit.aggregation import DawidSkene
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from expectations.loading import load_card
 from tasks import warehouse
 from tasks.card.annotators import category_dots, matrix
 from tasks.card.biases import own_answers, same_models, wilson
-from tasks.card.card import write_card
+from tasks.card.card import configs, write_card
 from tasks.card.comparison import compared, phi, reference
 from tasks.card.markdown import markdown_table
 from tasks.config import Config, Review, load
@@ -163,6 +168,35 @@ def test_a_card_has_every_section_and_every_picture_that_it_names(
     assert {"agreement.png", "agreement_categories.png", "biases.png", "category_correlation.png"} <= charts
     assert all(Image.open(path).size > (300, 200) for path in (tmp_path / "card/charts").iterdir())
     assert "`j` and `k` are the same model" in text
+
+
+COUNTS = st.fixed_dictionaries({"train": st.integers(0, 2), "test": st.integers(0, 2)})
+NAMES = st.lists(st.sampled_from(["a", "1.5", "train", "test-b", "A_c", "null"]), min_size=1, max_size=2, unique=True)
+
+
+@settings(deadline=None, max_examples=8)
+@given(names=NAMES, drawn=st.data())
+def test_the_configs_of_any_card_are_what_has_rows_and_datasets_loads_each(
+    names: list[str], drawn: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("release")
+    parts = [("prompts", "all"), *((dataset, name) for dataset in ("qa", "dual", "single") for name in names)]
+    counts: list[Row] = [{"dataset": dataset, "responder": name} | drawn.draw(COUNTS) for dataset, name in parts]
+    expected: Counter[tuple[str, str]] = Counter()
+    for row in counts:
+        path = folder / row["dataset"] / ("" if row["dataset"] == "prompts" else row["responder"])
+        path.mkdir(parents=True)
+        of_responder = [] if row["dataset"] == "prompts" else [f"{row['dataset']}-{row['responder']}"]
+        for split in ("train", "test"):
+            table = pa.table({"prompt": pa.array(["p"] * row[split], pa.string())})
+            pq.write_table(table, path / f"{split}.parquet")
+            for name in [row["dataset"], *of_responder]:
+                expected[name, split] += row[split]
+    (folder / "README.md").write_text(f"---\nconfigs:\n{configs(counts)}\n---\n")
+    if any(expected.values()):
+        found = list(load_card(str(folder), str(folder / "cache")))
+        assert {(row["name"], row["split"]): row["rows"] for row in found} == dict(+expected)
+        assert not any(row["said"] for row in found)
 
 
 def test_a_card_of_one_judge_says_that_there_is_no_agreement(

@@ -13,6 +13,8 @@ from tests.tasks.people import exports
 from tests.tasks.people.exports import SAFE, UNSAFE, annotation, answer_data, export, pair_data, result
 from tests.tasks.rows import Row, read
 
+SERVER = "https://labels.example.com"
+
 
 def stage_of(folder: Path, *files: bytes, what: What = "labels") -> Stage:
     for content in files:
@@ -76,10 +78,10 @@ def test_exports_that_overlap_give_each_annotation_once(tmp_path: Path) -> None:
 def test_a_pull_keeps_only_what_is_new(tmp_path: Path) -> None:
     first, second = annotation(UNSAFE), annotation(SAFE, 2, 8)
     root = str(tmp_path)
-    assert put_new(root, json.loads(export(first, updated_at="now"))) == 1
-    assert put_new(root, json.loads(export(first, updated_at="later"))) == 0
-    assert put_new(root, json.loads(export(first, second))) == 1
-    assert put_new(root, json.loads(export(first, second))) == 0
+    assert put_new(root, json.loads(export(first, updated_at="now")), SERVER) == 1
+    assert put_new(root, json.loads(export(first, updated_at="later")), SERVER) == 0
+    assert put_new(root, json.loads(export(first, second)), SERVER) == 1
+    assert put_new(root, json.loads(export(first, second)), SERVER) == 0
     assert len(list((tmp_path / "people").iterdir())) == 2
     assert stage_of(tmp_path).rows_kept == 2
 
