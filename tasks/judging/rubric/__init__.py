@@ -117,13 +117,14 @@ def rubrics(variants: Sequence[str]) -> pa.Table:
         for question in QUESTIONS:
             told = text(variant, question)
             schema = json.dumps(HARM_SCHEMA if question == "harm" else PREFERENCE_SCHEMA)
+            decision = HARM_DECISION if question == "harm" else PREFERENCE_DECISION
             rows.append(
                 {
                     "question": question,
-                    "rubric": f"{variant}@{digest(told, schema)[:12]}",
+                    "rubric": f"{variant}@{digest(told, schema, decision)[:12]}",
                     "system": told,
                     "json_schema": schema,
-                    "decision": HARM_DECISION if question == "harm" else PREFERENCE_DECISION,
+                    "decision": decision,
                 }
             )
     return pa.Table.from_pylist(rows, schema=RUBRICS)

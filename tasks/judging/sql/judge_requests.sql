@@ -43,7 +43,18 @@ unsettled AS (
     SELECT
         asked.*,
         hashed_integer(
-            concat_ws(' ', $seed, $annotator, $model, asked.question, asked.subject_id, asked.flipped, asked.sample, $attempt)
+            concat_ws(
+                ' ',
+                $seed,
+                $annotator,
+                $model,
+                asked.question,
+                asked.rubric,
+                asked.subject_id,
+                asked.flipped,
+                asked.sample,
+                $attempt
+            )
         ) AS seed
     FROM asked
     ANTI JOIN settled USING (subject_id, question, flipped, rubric, sample)

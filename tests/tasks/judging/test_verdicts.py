@@ -6,7 +6,8 @@ import pytest
 
 from tasks import warehouse
 from tasks.judging.classifiers import MAPPING
-from tasks.judging.rubric import HERE, rubrics
+from tasks.judging.reading import FOUND
+from tasks.judging.rubric import rubrics as asked_of
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, SUBJECTS, VERDICTS, Ref
 from tests.tasks.rows import Row, make, read
 
@@ -14,14 +15,16 @@ BOTH = ("standard", "checklist")
 ANSWERS = 50
 
 
-def requests(folder: Path, variants: tuple[str, ...], votes: int, said: list[Row] | None = None) -> Ref:
+def requests(
+    folder: Path, variants: tuple[str, ...], votes: int, said: list[Row] | None = None, rubrics: pa.Table | None = None
+) -> Ref:
     """What a judge is asked of all answers that has no valid verdict among those `said`."""
     subjects: list[Row] = [
         {"subject_id": f"{n:02}", "question": "harm", "flipped": False, "user": f"Answer {n}."} for n in range(ANSWERS)
     ]
     inputs: dict[str, pa.Table] = {
         "subjects": make(SUBJECTS, subjects),
-        "rubrics": rubrics(variants),
+        "rubrics": asked_of(variants) if rubrics is None else rubrics,
         "verdicts": make(VERDICTS, said or []),
     }
     sampling = {"temperature": 0.3, "top_p": 1.0, "max_tokens": 9}
@@ -55,9 +58,20 @@ def test_a_vote_is_settled_by_a_verdict_of_its_own_rubric(tmp_path: Path) -> Non
     assert len(again) == ANSWERS
 
 
-def test_no_two_rubrics_ask_a_question_in_the_same_words() -> None:
-    asked = [row["system"] for row in rubrics([path.parent.name for path in HERE.glob("*/harm.md")]).to_pylist()]
-    assert len(asked) == len(set(asked))
+def test_rubrics_that_share_the_words_of_a_question_have_votes_of_their_own(tmp_path: Path) -> None:
+    standard = asked_of(BOTH[:1])
+    named = [f"mine@{rubric}" for rubric in standard["rubric"].to_pylist()]
+    mine = standard.set_column(standard.schema.get_field_index("rubric"), "rubric", pa.array(named))
+    both = ids(requests(tmp_path, BOTH[:1], 2, rubrics=pa.concat_tables([standard, mine])))
+    assert ids(requests(tmp_path, BOTH[:1], 2)) < both
+    assert len(both) == 4 * ANSWERS
+
+
+def test_another_pattern_of_the_decision_is_another_rubric(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(asked_of(BOTH)["rubric"].to_pylist())
+    monkeypatch.setattr("tasks.judging.rubric.HARM_DECISION", '"is_safe": (true|false)')
+    after = set(asked_of(BOTH)["rubric"].to_pylist())
+    assert len(before - after) == len(BOTH)
 
 
 @pytest.mark.parametrize("sql", ["verdicts", "classifier_verdicts"])
@@ -72,7 +86,7 @@ def test_of_several_answers_to_a_request_the_same_one_counts_in_whatever_order_t
         warehouse.table(
             sql,
             {"requests": requests, "completions": make(COMPLETIONS, order)}
-            | ({} if sql == "verdicts" else {"mapping": MAPPING.empty_table()}),
+            | ({"found": make(FOUND, [])} if sql == "verdicts" else {"mapping": MAPPING.empty_table()}),
             **given,
         )
         for order in permutations(twice)
