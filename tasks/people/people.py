@@ -79,14 +79,15 @@ def spoken(root: str) -> pa.Table:
 
 
 def files(root: str) -> dict[str, bytes]:
-    """The exports of the storage by name; several of the same content are one."""
+    """The exports of the storage by name; several of the same content are one, by the name of its content if one has it."""
     folder = storage.join(root, "people")
     try:
         found = {uri.rsplit("/", 1)[-1]: storage.read_bytes(uri) for uri in storage.listing(folder, ".json")}
     except storage.FAULTS as error:
         raise StorageError(f"{folder}: cannot be read: {warehouse.reason(error)}; mend it and run again") from None
-    distinct = {hashlib.sha256(content).digest(): file for file, content in sorted(found.items(), reverse=True)}
-    return {file: found[file] for file in distinct.values()}
+    distinct = {hashlib.sha256(content).hexdigest(): file for file, content in sorted(found.items(), reverse=True)}
+    named = {f"{sha256}.json" if f"{sha256}.json" in found else file for sha256, file in distinct.items()}
+    return {file: found[file] for file in sorted(named)}
 
 
 def put(root: str, content: bytes, name: str) -> str:

@@ -189,7 +189,7 @@ def test_a_copy_on_the_other_side_of_the_split_is_found_whatever_the_stage_made_
 def test_a_prompt_on_both_sides_of_the_split_is_refused(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
     train, test = (f"{copied.uri}/prompts/{split}.parquet" for split in ("train", "test"))
-    leaked = f"SELECT upper(prompt) || '!' AS prompt, prompt_source FROM '{train}' LIMIT 1"
+    leaked = f"SELECT * REPLACE (upper(prompt) || '!' AS prompt) FROM '{train}' LIMIT 1"
     replace_rows(test, f"FROM '{test}' UNION ALL ({leaked})")
     assert "release.release_leak" in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
 

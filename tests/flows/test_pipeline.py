@@ -104,7 +104,7 @@ def test_a_new_prompt_costs_only_its_own_requests(scripted_run: Run, tmp_path: P
     prompts = [f"How do I plant {number} tulips?" for number in range(12)]
     config = write_config(tmp_path, [*prompts, "Why do tulips close at night?"])
     second, stages = pipeline(str(config))
-    assert stages[1].cost.asked == 6
+    assert {stage.name: stage.cost.asked for stage in stages}["prompts_to_responses"] == 6
     assert manifest(second)["parent"] == release.version
     rows = duckdb.read_parquet(f"{tmp_path}/storage/releases/*/prompts/*.parquet").aggregate("count(*)").fetchone()
     assert rows == (25,)

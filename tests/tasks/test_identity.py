@@ -20,18 +20,14 @@ from typing import Any
 import pytest
 
 from expectations.gate import examine
+from flows.pipeline import build
+from flows.running.perform import perform_in_plan
 from tasks import config as configs
 from tasks import identity, warehouse
 from tasks.config import Config
 from tasks.functions import FUNCTIONS
-from tasks.judging.labels import label_responses
-from tasks.judging.pairs import pair_responses
-from tasks.judging.preferences import prefer
-from tasks.people.people import people_verdicts
 from tasks.people.routing import queue
-from tasks.prompts.prompts import build_prompts
 from tasks.release.candidate import release_fingerprint, tables_of, write_candidate
-from tasks.responses.responses import answer_prompts, keep_diverse
 from tasks.tables import Ref, Stage, Table
 from tasks.work.job import RunJob
 from tests.conftest import ROOT, write_config
@@ -119,11 +115,11 @@ def built(tmp_path_factory: pytest.TempPathFactory, cluster: RunJob) -> Built:
     root = str(folder / "storage")
     tables = f"{root}/tables"
     made: list[Made] = []
-    build, derive = warehouse.build, warehouse.derive
+    select, derive = warehouse.build, warehouse.derive
 
     def build_and_note(table: Table, folder: str, sql: str, *rest: Any, **parameters: Any) -> Ref:
         made.append(Made(table.name, sql=sql))
-        return build(table, folder, sql, *rest, **parameters)
+        return select(table, folder, sql, *rest, **parameters)
 
     def derive_and_note(table: Table, folder: str, function: Any, *rest: Any, **parameters: Any) -> Ref:
         made.append(Made(table.name, function=function))
@@ -132,18 +128,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, cluster: RunJob) -> Built:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(warehouse, "build", build_and_note)
         patch.setattr(warehouse, "derive", derive_and_note)
-        prompted = build_prompts(config, tables)
-        answered = [
-            answer_prompts(config, one, prompted.tables["prompts"], tables, cluster) for one in config.responders
-        ]
-        responded = keep_diverse(config, answered, tables, cluster)
-        responses = responded.tables["responses"]
-        said = people_verdicts("labels", responses, root, tables)
-        labelled = label_responses(config, responses, list(said.tables.values()), tables, cluster)
-        paired = pair_responses(config, responses, labelled.tables["labels"], tables)
-        chosen = people_verdicts("preferences", paired.tables["pairs"], root, tables)
-        preferred = prefer(config, paired.tables["pairs"], list(chosen.tables.values()), tables, cluster)
-        stages = [prompted, responded, said, labelled, paired, chosen, preferred]
+        stages = build(config, root, cluster, perform_in_plan)
         assert config.review
         queue(config, config.review, tables_of(stages), tables)
         called: Called = set()

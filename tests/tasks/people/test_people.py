@@ -64,7 +64,7 @@ def test_the_same_export_twice_changes_nothing(tmp_path: Path) -> None:
     content = export(annotation(UNSAFE), annotation(SAFE, 2, 8))
     once = stage_of(tmp_path, content)
     again = stage_of(tmp_path, content, content)
-    (tmp_path / "people/copy.json").write_bytes(content)
+    (tmp_path / "people/0.json").write_bytes(content)
     assert once == again == stage_of(tmp_path)
     spaced = json.dumps(json.loads(content), indent=2).encode()
     assert kept(stage_of(tmp_path, spaced)) == kept(once)
