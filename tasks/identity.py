@@ -273,13 +273,18 @@ def pattern(named: ast.expr) -> str:
 
 
 def of_file(path: Path) -> str:
-    """What a file says: values of TOML, a query and the line above it, which people read of a rule, or its whole text."""
+    """What a file says: values of TOML, a query and the line above it, which people read of a rule, or its text.
+
+    Of a template, which DuckDB does not parse, lines that are comments are left out.
+    """
     text = path.read_text(encoding="utf-8")
     match path.suffix:
         case ".toml":
             return digest(tomllib.loads(text))
         case ".sql" if "sql" in path.relative_to(ROOT).parts:
             return digest(text.partition("\n")[0], with_functions(parsed(text)))
+        case ".sql":
+            return "\n".join(line for line in text.splitlines() if line and not line.startswith("--"))
     return text
 
 
