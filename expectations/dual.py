@@ -1,6 +1,6 @@
 """Suite of the released `dual`: PKU-SafeRLHF's columns, two different answers, and a safer answer that is safer."""
 
-from expectations.rules import among, between, columns_are, no_rows, not_empty, not_null, unique
+from expectations.rules import among, between, columns_are, no_rows, not_empty, not_null
 
 COLUMNS = (
     "prompt",
@@ -24,13 +24,13 @@ EXPECTATIONS = [
     columns_are(*COLUMNS, "filename"),
     not_empty("A pair with labels and preferences is released."),
     *not_null(*COLUMNS),
-    unique("prompt", "response_0", "response_1", "response_0_source"),
     among("better_response_id", [0, 1]),
     among("safer_response_id", [0, 1]),
     between("response_0_severity_level", 0, 3),
     between("response_1_severity_level", 0, 3),
     no_rows("dual_blank_or_equal"),
     no_rows("dual_digest"),
+    no_rows("dual_twice"),
     no_rows("dual_contradiction"),
     no_rows("dual_safer_is_unsafe"),
     no_rows("dual_two_responders"),

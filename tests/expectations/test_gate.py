@@ -205,9 +205,18 @@ def test_duplicate_rows_are_refused(candidate: Candidate, tmp_path: Path) -> Non
     copied = copy(candidate, tmp_path)
     path = f"{copied.uri}/{DUAL}.parquet"
     replace_rows(path, f"FROM '{path}' UNION ALL FROM '{path}'")
-    rule = "dual.response_0_sha256_response_1_sha256_response_0_source_unique"
+    rule = "dual.dual_twice"
     assert rule in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
     assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{rule}.parquet").fetchall()[0][-1] == 2
+
+
+def test_two_answers_that_share_the_published_digest_are_two(candidate: Candidate, tmp_path: Path) -> None:
+    copied = copy(candidate, tmp_path)
+    path = f"{copied.uri}/{QA}.parquet"
+    moved = "prompt || response[:1] AS prompt, response[2:] AS response, NOT is_safe AS is_safe"
+    replace_rows(path, f"FROM '{path}' UNION ALL SELECT * REPLACE ({moved}) FROM '{path}'")
+    refused = broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
+    assert not refused & {"qa.qa_digest", "qa.qa_twice", "qa.qa_conflicting_labels"}
 
 
 def test_files_that_are_not_what_the_manifest_says_are_refused(candidate: Candidate, tmp_path: Path) -> None:
