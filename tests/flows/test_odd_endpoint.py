@@ -40,6 +40,7 @@ samples = 2
 [[judges]]
 name = "judge"
 engine = {{ {engine}, model = "judge" }}
+attempts = 4
 """
 ENGINE = 'kind = "openai", base_url = "{url}", key_variable = "{key}", retries = 0, block_rows = {rows}, {pace}'
 
@@ -54,7 +55,7 @@ class Replies:
         self.lock = threading.Lock()
 
     def choose(self, body: dict[str, Any]) -> bytes:
-        request = json.dumps(body, sort_keys=True)
+        request = f"{body['messages'][-1]['content']} {body['seed']}"
         with self.lock:
             if request not in self.chosen:
                 self.chosen[request] = next(self.odd) if len(self.chosen) % 2 else None
@@ -93,25 +94,24 @@ def test_a_killed_run_against_an_odd_endpoint_is_finished_by_the_next_and_every_
         started = psutil.Process(driver.pid).children(recursive=True)
         os.kill(driver.pid, signal.SIGKILL)
         assert driver.wait() == -signal.SIGKILL
-        before = Counter(replies.asked)
-        kept = len(committed(tmp_path))
-        assert 2 * BLOCK_ROWS <= kept < ANSWERS
+        tables = tmp_path / "storage/tables"
+        kept = select(
+            f"SELECT DISTINCT user || ' ' || seed FROM '{tables}/requests/*.parquet' JOIN "
+            f"'{tables}/completions/*/*.parquet' USING (request_id) WHERE error IS NULL"
+        )
+        assert BLOCK_ROWS <= len(kept) < ANSWERS
 
         again = start(write(tmp_path, served.url, "requests_per_minute = 60000"))
         output, _ = again.communicate()
         kill_left(started)
-        third = start(write(tmp_path, served.url, "requests_per_minute = 60000"))
-        third_output, _ = third.communicate()
     assert again.returncode == 0, output
-    assert third.returncode == 0, third_output
     assert "Traceback" not in output
     assert "said instead of answers" in output
     assert {name for name in replies.chosen.values() if name} == set(ODD)
 
-    stored = f"(SELECT request_id, bool_or(error IS NULL) AS ok FROM '{tmp_path}/storage/tables/completions/*/*.parquet' GROUP BY ALL)"
-    assert select(f"SELECT count(*) FROM {stored}") == [(len(replies.chosen),)]
-    answered = [name for name, times in replies.asked.items() if replies.chosen[name] is None and times > 1]
-    assert len(answered) <= sum(before.values()) - kept
+    assert {replies.asked[request] for (request,) in kept} == {1}
+    stored = f"SELECT count(DISTINCT request_id) FROM '{tables}/completions/*/*.parquet'"
+    assert select(stored) == [(len(replies.chosen),)]
 
     (release,) = (tmp_path / "storage/releases").glob("*/manifest.json")
     folder = release.parent
@@ -119,5 +119,5 @@ def test_a_killed_run_against_an_odd_endpoint_is_finished_by_the_next_and_every_
     assert all(rows_in == kept + dropped for rows_in, kept, dropped in stages)
     assert stages[1][0] == ANSWERS
     failed = select(f"SELECT evidence FROM '{folder}/dropped.parquet' WHERE reason = 'engine error'")
-    assert len({evidence for (evidence,) in failed}) > 20
+    assert len({evidence for (evidence,) in failed}) > 5
     assert not any("tulips" in evidence or "bulb" in evidence for (evidence,) in failed)
