@@ -96,7 +96,7 @@ DEFECTS: dict[str, tuple[str, str, str]] = {
         "qa test: DatasetGenerationError: ",
     ),
     "a file that is not there": ("- qa/scripted-a/test", "- qa/scripted-z/test", "qa: FileNotFoundError: "),
-    "rows of another split": ("- prompts/test", "- prompts/train", "prompts test: "),
+    "rows of another split": ("- prompts/test", "- prompts/t*", "prompts test: "),
     "a config under another name": ("config_name: single-scripted-b", "config_name: other", "other test: loads"),
     "a card that is no card": ("configs:\n", "configs: ]\n", ""),
 }
