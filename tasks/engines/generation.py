@@ -24,10 +24,10 @@ from transformers import (
 )
 from xgrammar.contrib.hf import LogitsProcessor as GrammarProcessor
 
+from tasks.engines.blocks import completions
 from tasks.engines.chat import confidence, messages, too_long
 from tasks.engines.grammar import grammar
 from tasks.engines.markers import as_text, markers
-from tasks.tables import COMPLETIONS
 
 SHORTEST_CACHED_PREFIX = 32
 """Tokens. Below this a shared prefix costs less to compute again than to copy. Measured with SmolLM2-135M on 2 cores."""
@@ -103,18 +103,18 @@ class TransformersEngine:
         torch.set_num_threads(self.threads)
         requests = batch.to_pylist()
         prompts = [self.tokens(request) for request in requests]
-        completions: list[dict[str, Any]] = [{}] * len(requests)
+        rows: list[dict[str, Any]] = [{}] * len(requests)
         groups: dict[tuple[Any, ...], list[int]] = {}
         for index, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
             if error := too_long(len(prompt), request["max_tokens"], self.positions):
-                completions[index] = {"request_id": request["request_id"], "error": error}
+                rows[index] = {"request_id": request["request_id"], "error": error}
             else:
                 groups.setdefault((request["json_schema"], request["top_p"]), []).append(index)
         for (json_schema, top_p), indexes in groups.items():
             answered = self.answer([requests[i] for i in indexes], [prompts[i] for i in indexes], json_schema, top_p)
             for index, completion in zip(indexes, answered, strict=True):
-                completions[index] = completion
-        return pa.Table.from_pylist(completions, schema=COMPLETIONS.schema)
+                rows[index] = completion
+        return completions(rows)
 
     @torch.inference_mode()
     def answer(

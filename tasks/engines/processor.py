@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 from infra import storage
 from tasks.engines import Answer
 from tasks.engines.actors import RESTARTS
-from tasks.engines.blocks import commit, read
+from tasks.engines.blocks import commit, completions, read
 from tasks.engines.chat import confidence, messages, too_long
 from tasks.engines.grammar import grammar
 from tasks.engines.markers import as_text, markers
@@ -171,4 +171,4 @@ def commit_answered(answered: pa.Table, store: str) -> pa.Table:
     for row in rows:
         if said := row.get("__inference_error__"):
             row.update(dict.fromkeys(COMPLETIONS.schema.names), request_id=row["key"], error=said)
-    return commit(pa.Table.from_pylist(rows, schema=COMPLETIONS.schema), store)
+    return commit(completions(rows), store)
