@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.judging.reading import FOUND
 from tasks.tables import (
     COMPLETIONS,
     HARM_CATEGORIES,
@@ -60,7 +61,11 @@ def test_the_winner_is_counted_for_the_answer_not_for_its_place(
 ) -> None:
     asked = {"request_id": "r", "subject_id": "x", "question": "overall", "sample": 0, "attempt": 0, "flipped": flipped}
     answered = {"request_id": "r", "completion": json.dumps({"winner": said}), "finish_reason": "stop"}
-    inputs = {"requests": make(REQUESTS, [asked]), "completions": make(COMPLETIONS, [answered])}
+    inputs = {
+        "requests": make(REQUESTS, [asked]),
+        "completions": make(COMPLETIONS, [answered]),
+        "found": make(FOUND, []),
+    }
     row = select(VERDICTS, tmp_path, "verdicts", inputs, annotator="j", harm_categories=list(HARM_CATEGORIES))[0]
     assert row["winner"] == winner
     assert row["problem"] == (None if winner is not None else "no winner")

@@ -31,7 +31,7 @@ def stand(table: Table, folder: Path, rows: list[Row]) -> Ref:
 def pair_of(number: int) -> Row:
     """A pair whose second answer wins whatever is asked."""
     texts = {"response_0": f"Answer {number}.", "response_1": f"Better answer {number}."}
-    first, second = (hashed(PROMPT + text) for text in texts.values())
+    first, second = (hashed(hashed(PROMPT) + text) for text in texts.values())
     ids = {"responder": "r", "response_0_id": first, "response_1_id": second}
     return {"pair_id": hashed(f"r {first} {second}"), "prompt": PROMPT, **ids, **texts}
 

@@ -97,7 +97,7 @@ def test_prompts_in_other_languages_than_asked_for_are_left_out_and_untold_ones_
     asked = config.model_copy(update={"prompts": config.prompts.model_copy(update={"languages": ("en", "zh")})})
     stage = build_prompts(asked, str(tmp_path / "tables"))
     assert [(row["id"], row["reason"], row["evidence"]) for row in rows(stage, "dropped")] == [
-        ("row 2", "other language", "de")
+        ("row 2", "other language", "line 2, de")
     ]
 
 
