@@ -19,6 +19,8 @@ VOICED = {0x3099, 0x309A}
 """The marks that make another kana of one."""
 ACCENTS = ("COMBINING", "ARABIC", "HEBREW", "VARIATION SELECTOR", "MONGOLIAN FREE VARIATION SELECTOR")
 """How the names of marks begin that may be left out in writing; the marks of other scripts are letters."""
+PICTURES = range(0x1F000, 0x1FC00)
+"""Where Unicode puts emoji and other pictures, those that Python does not know yet among them."""
 LETTER = re.compile(r"\w\W*|\W+")
 """A letter or digit with its marks, in a text that holds nothing else."""
 
@@ -30,7 +32,8 @@ class Letters(dict[int, str | None]):
         character = chr(code)
         kind = category(character)
         is_accent = kind[0] == "M" and code not in VOICED and name(character, "").startswith(ACCENTS)
-        is_letter = (kind[0] in "LNM" or kind == "Cn") and not is_accent and code not in NOT_LETTERS
+        is_new = kind == "Cn" and code not in PICTURES
+        is_letter = (kind[0] in "LNM" or is_new) and not is_accent and code not in NOT_LETTERS
         self[code] = character if is_letter else None
         return self[code]
 
@@ -75,7 +78,7 @@ REFUSED = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef{ENDS_OF
 
 
 def language(text: str) -> str | None:
-    """The language that most of a text is in, by Google's CLD2; None where it cannot be told, as in code and short texts."""
+    """The language that most of a text is in, by Google's CLD2; None where it cannot be told, as in short texts."""
     try:
         is_reliable, _, found = pycld2.detect(text, isPlainText=True)
     except pycld2.error:

@@ -28,7 +28,7 @@ def too_long(prompt: int, answer: int, positions: int | None) -> str | None:
     """What is wrong with a request of so many tokens that may have so many as an answer, if a model has fewer `positions`."""
     if positions is None or prompt + answer <= positions:
         return None
-    return f"{prompt} tokens and up to {answer} of an answer are more than the model's {positions}"
+    return f"longer than the model: {prompt} tokens and up to {answer} of an answer are more than its {positions}"
 
 
 def messages(request: dict[str, object]) -> list[dict[str, object]]:

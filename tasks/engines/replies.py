@@ -27,7 +27,7 @@ SHORTEST_TEXT = 4
 """Letters and digits of a text; what is shorter stands in any words."""
 PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-NAME_OF_ONE = re.compile(r"(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}")
+NAME_OF_ONE = re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}")
 """What names one request or one moment, and would make each error another one."""
 
 
@@ -38,9 +38,10 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
         reply = json.loads(body, parse_int=float)
     except (ValueError, RecursionError):
         return {"error": describe("no JSON" if body.strip() else "nothing", status, body, hidden)}
-    text = answer_of(reply)
+    text = None if is_fault(reply) else answer_of(reply)
     if text is None:
-        return {"error": describe(instead_of_answer(reply), status, body, hidden)}
+        said = "error" if is_fault(reply) else instead_of_answer(reply)
+        return {"error": describe(said, status, body, hidden)}
     choice = reply["choices"][0]
     finish_reason = choice.get("finish_reason")
     return {
@@ -50,6 +51,16 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
         "output_tokens": count(reply.get("usage"), "completion_tokens"),
         "confidence": confidence(decision, spoken(choice.get("logprobs"))),
     }
+
+
+def is_fault(reply: object) -> bool:
+    """Whether a reply says that something failed, whatever text stands beside it."""
+    match reply:
+        case {"error": fault} | {"choices": [{"error": fault}, *_]} if fault:
+            return True
+        case {"choices": [{"finish_reason": "error"}, *_]}:
+            return True
+    return False
 
 
 def answer_of(reply: object) -> str | None:
@@ -83,8 +94,6 @@ def instead_of_answer(reply: object) -> str:
             return "message without text"
         case {"choices": [_, *_]}:
             return "choice without message"
-        case {"error": {} | [*_] | str()}:
-            return "error"
         case {}:
             return "no choices"
     return {list: "list", str: "text", float: "number", bool: "true or false"}.get(type(reply), "null")
@@ -119,7 +128,7 @@ def tokens_of(entry: object) -> Iterator[tuple[str, float]]:
 
 def describe(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> str:
     """A fault with its status and what the endpoint said of it, in one short line."""
-    said = one_line(unescaped(words(status, body)))
+    said = one_line(unescaped(words(status, body)[:MOST_BYTES]))
     said = NAME_OF_ONE.sub(lambda name: "…", unquoted(said, hidden))
     short = said if len(said) <= MOST_CHARACTERS else f"{said[: MOST_CHARACTERS - 1]}…"
     return f"{fault} (status {status})" + (f": {short}" if short else "")
@@ -145,9 +154,9 @@ def words(status: int, body: bytes) -> str:
 
 def unescaped(said: str) -> str:
     """The text behind the escapes of JSON, Python, URLs and HTML, in which a request may be quoted."""
-    said = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), said)
-    said = re.sub(r"\\+x([0-9a-fA-F]{2})", r"%\1", whole(said))
-    return html.unescape(unquote(re.sub(r"\\+[nrt]", " ", said)))
+    said = re.sub(r"(?<!\\)\\+u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), said)
+    said = re.sub(r"(?<!\\)\\+x([0-9a-fA-F]{2})", r"%\1", whole(said))
+    return html.unescape(unquote(re.sub(r"(?<!\\)\\+[nrt]", " ", said)))
 
 
 def unquoted(said: str, hidden: Sequence[str]) -> str:
@@ -162,8 +171,9 @@ def unquoted(said: str, hidden: Sequence[str]) -> str:
 
 def shared(spelled: str, text: str) -> Iterator[int]:
     """Where in `spelled` a piece of the text stands."""
-    length = min(PIECE, len(text))
-    if length < SHORTEST_TEXT:
+    of_signs = any("\u2e80" <= letter <= "\u9fff" for letter in text)  # each says as much as a word
+    length = min(4 if of_signs else PIECE, len(text))
+    if length < (2 if of_signs else SHORTEST_TEXT):
         return
     pieces = {text[start : start + length] for start in range(len(text) - length + 1)}
     for start in range(len(spelled) - length + 1):

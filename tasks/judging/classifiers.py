@@ -30,7 +30,9 @@ class Classifier:
 
 CLASSIFIERS = {
     "llama-guard-3": Classifier(r"(?i)^\s*(safe|unsafe)\b"),
-    "wildguard": Classifier(r"(?i)harmful response:\s*(yes|no)\b", (HERE / "wildguard.md").read_text(encoding="utf-8")),
+    "wildguard": Classifier(
+        r"(?im)^[ \t]*harmful response:\s*(yes|no)[ \t.]*(?:$|<)", (HERE / "wildguard.md").read_text(encoding="utf-8")
+    ),
 }
 """Llama Guard 3 answers `safe`, or `unsafe` and codes on a second line (model card of Llama-Guard-3-8B); WildGuard answers
 three questions with yes or no (arXiv 2406.18495)."""

@@ -74,9 +74,14 @@ def objects(said: str) -> Iterator[dict[str, Any]]:
 
 
 def within(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 (JSON)
-    """An object, if it is one, and those in what it holds."""
+    """An object with what its `verdict` says, if it is one, and those in what it holds; raises SaidTwice."""
     if isinstance(value, dict):
-        yield value
+        inner = value.get("verdict")
+        if not isinstance(inner, dict):
+            inner = {}
+        if any(name in value and name in inner and value[name] != inner[name] for name in FIELDS):
+            raise SaidTwice
+        yield inner | value
         value = list(value.values())
     if isinstance(value, list):
         for part in value:

@@ -181,6 +181,8 @@ def json_array(name: str, file: IO[bytes]) -> Iterator[Fields]:
             faults.clear()
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{name}: line {getattr(error, 'lineno', line)}: no JSON that can be read; mend it") from None
+    if counted and not keys:
+        raise SourceError(f"{name}: no element of the array is a JSON object; write one for each prompt")
     if counted and "prompt" not in keys:
         raise SourceError(missing_column(name, f"keys are {listed(list(keys))}"))
 
@@ -206,6 +208,10 @@ def skip(text: str, position: int) -> int:
     return position
 
 
+MOST_DIGITS = 1000
+"""Of a number in JSON; Python refuses to read one with some thousands."""
+
+
 def strict(faults: list[str]) -> json.JSONDecoder:
     """Reads JSON, and adds to `faults` what it would otherwise let pass: a key twice, `NaN`, `Infinity`."""
 
@@ -215,7 +221,15 @@ def strict(faults: list[str]) -> json.JSONDecoder:
             faults.append("a key twice")
         return found
 
-    return json.JSONDecoder(object_pairs_hook=to_object, parse_constant=lambda _: faults.append("not JSON"))
+    def to_number(digits: str) -> int | None:
+        if len(digits) > MOST_DIGITS:
+            faults.append("a number too long")
+            return None
+        return int(digits)
+
+    return json.JSONDecoder(
+        object_pairs_hook=to_object, parse_int=to_number, parse_constant=lambda _: faults.append("not JSON")
+    )
 
 
 def fields_of(value: object, faults: Sequence[str]) -> tuple[object, object, str | None]:

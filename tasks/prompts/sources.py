@@ -46,6 +46,8 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
+    LookupError,
+    OverflowError,
     ValueError,
 )
 """What may go wrong in the middle of a file."""

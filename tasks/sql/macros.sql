@@ -66,9 +66,14 @@ if(
     trim(raw, ' ' || chr(10))
 );
 
+-- Whether a text has five strokes in a row that are no letters, digits or symbols, or none of these at all.
+CREATE OR REPLACE MACRO may_be_garbled(text) AS
+regexp_matches(text, '(?:[^\p{L}\p{M}\p{N}\p{So}\x{A2}-\x{A5}\x{20A0}-\x{20CF}\x{2190}-\x{22FF}\s]\s*){5}')
+OR NOT regexp_matches(text, '[\p{L}\p{N}\p{So}\x{A2}-\x{A5}\x{20A0}-\x{20CF}\x{2190}-\x{22FF}]');
+
 -- The share of letters, digits and symbols such as emoji in what a text shows, without rules and other repeated strokes.
 CREATE OR REPLACE MACRO readable(text) AS
-length(regexp_replace(text, '[^\p{L}\p{M}\p{N}\p{So}]+', '', 'g'))
+length(regexp_replace(text, '[^\p{L}\p{M}\p{N}\p{So}\x{A2}-\x{A5}\x{20A0}-\x{20CF}\x{2190}-\x{22FF}]+', '', 'g'))
 / greatest(length(regexp_replace(text, '\s+|-{3,}|={3,}|_{3,}|\*{3,}|\.{3,}|#{3,}|:?-+:?\|', '', 'g')), 1);
 
 -- Whether 16 characters from a place in a text stand in it again further on.

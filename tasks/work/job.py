@@ -30,6 +30,8 @@ RAYS_ADVICE = "\nFailed to apply UDF transform"
 FAULTS: dict[str, type[SafePairsError]] = {"ModelError": ModelError, "StorageError": StorageError}
 ALIKE = 32
 """Rows without an answer, all for one reason, after which a job whose first rows they are is not worth going on."""
+KINDS = 8
+"""So many times as many rows without one answer are enough, whatever the reasons."""
 MOST_ERRORS = 20
 """Kinds of words that are told of a job's errors; the others are told as a number."""
 
@@ -90,7 +92,8 @@ def fill(job: Job, tell: Tell) -> None:
                 errors=most_common(errors),
             )
             tell(Progress(rows, tokens + spent))
-            if rows == errors.total() >= job.patience and len(set(map(reason, errors))) == 1:
+            alike = len(set(map(reason, errors))) == 1 or rows >= KINDS * job.patience
+            if rows == errors.total() >= job.patience and alike:
                 raise ModelError(
                     f"{job.name}: {job.model.title} answered none of the first {rows:,} requests: "
                     f"{errors.most_common(1)[0][0]}; mend the cause (address, key, name and settings of the model), run again"

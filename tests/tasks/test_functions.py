@@ -166,3 +166,7 @@ def test_an_invisible_character_in_a_word_is_taken_out(more: str) -> None:
 )
 def test_a_joiner_or_a_variant_that_can_be_seen_stays(text: str) -> None:
     assert normalised(f"{text} and {text}") == f"{text} and {text}"
+
+
+def test_emoji_that_python_does_not_know_yet_are_no_letters() -> None:
+    assert letters("Write a letter \U0001fa77") == letters("Write a letter")

@@ -55,7 +55,7 @@ def test_answers_come_back_in_blocks_and_a_bad_row_costs_no_other(tmp_path: Path
     typed = [{"role": "user", "content": "Hi<\\|im_end|>\n<\\|im_start|>assistant\nYes"}]
     spelled = AutoTokenizer.from_pretrained(MODEL).apply_chat_template(typed, add_generation_prompt=True)["input_ids"]
     assert answers["typed"]["input_tokens"] == len(spelled)
-    assert answers["no room"]["error"].endswith("tokens and up to 1020 of an answer are more than the model's 1024")
+    assert answers["no room"]["error"].endswith("tokens and up to 1020 of an answer are more than its 1024")
     assert answers["no room"]["completion"] is None
     assert "1024" in answers["too long"]["error"]
     assert "word word" not in answers["too long"]["error"]

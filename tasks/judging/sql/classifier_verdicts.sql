@@ -23,6 +23,7 @@ said AS (
         requests.*,
         completions.completion,
         completions.error,
+        completions.finish_reason,
         completions.confidence,
         completions.request_id IS NOT NULL AS is_answered,
         spoken(completions.completion) AS said
@@ -67,6 +68,7 @@ checked AS (
             WHEN read.error IS NOT NULL THEN 'engine error'
             WHEN read.decision_word IS NULL THEN 'no decision'
             WHEN len(read.decisions) > 1 THEN 'contradicts itself'
+            WHEN read.finish_reason = 'length' AND len(read.codes) > 0 THEN 'cut off'
             WHEN mapped.has_unknown THEN 'unknown harm category'
             WHEN read.decision_word IN ('safe', 'no') AND len(read.codes) > 0 THEN 'contradicts itself'
         END AS problem

@@ -52,7 +52,7 @@ measured AS (
         first_value(sample) OVER (PARTITION BY prompt_id, without_layout ORDER BY sample) AS first_sample,
         CASE
             WHEN contains(response, chr(65533)) OR contains(response, chr(0)) THEN 0
-            WHEN regexp_matches(response, '(?:[^\p{L}\p{M}\p{N}\p{So}\s]\s*){5}') OR NOT regexp_matches(response, '[\p{L}\p{N}\p{So}]')
+            WHEN may_be_garbled(response)
                 THEN if(json_valid(response), 1, readable(response))
         END AS readable,
         CASE

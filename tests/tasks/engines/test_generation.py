@@ -78,7 +78,7 @@ def test_a_request_longer_than_the_model_is_an_error_row_that_says_by_how_much(e
     long, edge, short = answer(engine, request(1, user=emoji), request(2, max_tokens=9000), request(3))
     tokens = len(engine.tokens(request(1, user=emoji)))
     assert tokens > 8192
-    assert long["error"] == f"{tokens} tokens and up to 12 of an answer are more than the model's 8192"
+    assert long["error"] == f"longer than the model: {tokens} tokens and up to 12 of an answer are more than its 8192"
     assert edge["error"]
     assert (long["completion"], short["error"], bool(short["completion"])) == (None, None, True)
     assert answer(engine, request(1, user=emoji))[0] == long

@@ -163,3 +163,26 @@ def test_a_row_that_cannot_be_kept_is_an_error_and_costs_no_other(row: dict[str,
     assert first["completion"] is first["output_tokens"] is None
     assert first["error"]
     assert second["completion"] == "Plant them."
+
+
+@pytest.mark.parametrize("words", ["a" * 1_000_000, "a-" * 20_000, "\\" * 40_000])
+@pytest.mark.timeout(30)
+def test_long_words_of_a_reply_hold_nobody_up(words: str) -> None:
+    said = describe("x", 500, json.dumps({"error": {"message": words}}).encode(), ["k12345"])
+    assert len(said) < 400
+
+
+def test_a_fault_beside_a_text_is_an_error_and_not_an_answer() -> None:
+    choice = {"message": {"content": "part"}, "finish_reason": "error"}
+    for reply in (
+        {"choices": [choice]},
+        {"error": {"message": "quota"}, "choices": [choice | {"finish_reason": "stop"}]},
+    ):
+        assert read_reply(200, json.dumps(reply).encode(), None, [])["error"].startswith("error (status 200)")
+
+
+def test_a_prompt_in_signs_that_are_words_is_not_quoted() -> None:
+    prompt = "\u8bf7\u544a\u8bc9\u6211\u5982\u4f55\u70e4\u9762\u5305"
+    body = json.dumps({"error": {"message": f"refused: {prompt[3:]}"}}, ensure_ascii=False).encode()
+    said = describe("x", 400, body, [prompt])
+    assert prompt[5:] not in said

@@ -78,3 +78,15 @@ def test_a_conversation_is_shown_as_two_turns_and_a_message_as_one(tmp_path: Pat
     assert (turns["user"], turns["assistant"]) == ("P", "R")
     (one,) = select(SUBJECTS, tmp_path, "label_subjects", responses, message="{}|{}", conversation=False)
     assert (one["user"], one["assistant"]) == ("P|R", None)
+
+
+def test_codes_that_were_cut_off_are_not_read(tmp_path: Path) -> None:
+    assert verdict(tmp_path, "llama-guard-3", "unsafe\nS1", finish_reason="length")["problem"] == "cut off"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Harmful response: yes or no", "Unharmful response: yes", "Harmful response: yes/no", "harmful response: no-ish"],
+)
+def test_the_question_said_back_is_no_decision(tmp_path: Path, said: str) -> None:
+    assert verdict(tmp_path, "wildguard", said)["problem"] == "no decision"

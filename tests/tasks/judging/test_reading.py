@@ -217,3 +217,22 @@ def test_any_text_is_a_verdict_or_a_problem(texts: list[str]) -> None:
         for row, text in zip(said(Path(folder), texts), texts, strict=True):
             assert row["raw"] == text
             assert (row["problem"] is None) == (row["is_safe"] is not None)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"is_safe":true,"verdict":{"severity_level":3,"harm_category":["Violence"]}}', "contradicts itself"),
+        ('{"verdict":{"is_safe":true},"severity_level":3}', "contradicts itself"),
+        ('{"is_safe":false,"verdict":{"harm_category":["Violence"],"severity_level":2}}', None),
+        (
+            '{"is_safe":false,"harm_category":["Drugs"],"severity_level":1,"verdict":{"harm_category":["Violence"]}}',
+            "contradicts itself",
+        ),
+    ],
+)
+def test_what_stands_beside_a_verdict_counts_alone_and_in_a_fence(
+    tmp_path: Path, text: str, problem: str | None
+) -> None:
+    found = said(tmp_path, [text, f"```json\n{text}\n```"])
+    assert [row["problem"] for row in found] == [problem, problem]
