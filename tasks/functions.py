@@ -7,7 +7,6 @@ the tables whose queries use it.
 
 import re
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import NamedTuple
 from unicodedata import category, name, normalize, unidata_version
 
@@ -87,7 +86,7 @@ def language(text: str) -> str | None:
 
 
 class Function(NamedTuple):
-    """A function, DuckDB's name for the type that it gives, and the versions of what it stands on."""
+    """A function, DuckDB's name for the type that it gives, and the version of what it stands on beside libraries."""
 
     call: Callable[[str], str | float | None]
     gives: str
@@ -97,6 +96,6 @@ class Function(NamedTuple):
 FUNCTIONS = {
     "letters": Function(letters, "VARCHAR", f"Unicode {unidata_version}"),
     "novelty": Function(novelty, "DOUBLE", ""),
-    "language": Function(language, "VARCHAR", f"pycld2 {version('pycld2')}"),
+    "language": Function(language, "VARCHAR", ""),
 }
 """By the names that queries use, which are those of the functions."""

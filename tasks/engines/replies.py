@@ -38,10 +38,11 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
         reply = json.loads(body, parse_int=float)
     except (ValueError, RecursionError):
         return {"error": describe("no JSON" if body.strip() else "nothing", status, body, hidden)}
-    text = None if is_fault(reply) else answer_of(reply)
+    if is_fault(reply):
+        return {"error": describe("error", status, body, hidden)}
+    text = answer_of(reply)
     if text is None:
-        said = "error" if is_fault(reply) else instead_of_answer(reply)
-        return {"error": describe(said, status, body, hidden)}
+        return {"error": describe(instead_of_answer(reply), status, body, hidden)}
     choice = reply["choices"][0]
     finish_reason = choice.get("finish_reason")
     return {

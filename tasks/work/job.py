@@ -40,7 +40,7 @@ class Job(BaseModel, frozen=True):
     """One model, the rows it is to answer, and the store that its answers go to.
 
     `id` stands for the work as a whole, whatever part of it the store holds by now. The job stops after so many first rows
-    without an answer as it has `patience`, if they failed alike.
+    without an answer as it has `patience`, if they failed alike, and after `KINDS` times as many in any case.
     """
 
     id: str
