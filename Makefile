@@ -5,6 +5,7 @@ PROMPTS ?=
 FILES ?=
 STORAGE ?=
 PORT ?= 4200
+CRON ?= 0 3 * * *
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -43,11 +44,11 @@ review: $(INSTALLED) ## take in what people said in Label Studio, and hand out n
 sql: $(INSTALLED) ## a DuckDB shell on the releases: STORAGE=data
 	@$(BIN)/python -m infra.shell '$(or $(STORAGE),data)'
 
-serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: PORT=4200 CONFIG=my.toml
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
+serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: PORT=4200 CRON='0 3 * * *' CONFIG=my.toml
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
 
 test: $(MODELS) ## all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 test-vllm: $(MODELS) $(INSTALLED_VLLM) ## vLLM on the CPU, in an environment of its own
 	$(BIN_VLLM)/python -m pytest tests/vllm

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Start a Prefect server on 127.0.0.1 and serve the nightly deployment from it, until Ctrl-C.
-# Usage: serve.sh PORT CONFIG PROMPTS STORAGE
+# Start a Prefect server on 127.0.0.1 and serve the deployment from it, until Ctrl-C.
+# Usage: serve.sh PORT CRON CONFIG PROMPTS STORAGE
 set -eu
 export PREFECT_API_URL="http://127.0.0.1:$1/api"
 prefect server start --host 127.0.0.1 --port "$1" &
@@ -12,4 +12,4 @@ until python -c "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])
 done
 sleep 1
 kill -0 "$server" || { echo "error: another server answers on port $1; give another PORT" >&2; exit 2; }
-python -m flows.running.serve "$2" "$3" "$4"
+python -m flows.running.serve "$2" "$3" "$4" "$5"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import s3fs
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.pipeline import pipeline
@@ -18,8 +18,18 @@ from tasks.work.job import RunJob, fill
 from tests import s3_server
 from tests.ports import choose_ports
 
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("searching", settings.get_profile("steady"), derandomize=False, max_examples=1_000)
+settings.load_profile("steady")
+MACHINERY = {"cluster", "prefect_server", "bucket"}
+"""Fixtures that start what other processes do."""
 ROOT = Path(__file__).parent.parent
 CPUS = 2
 KEY_VARIABLE = "SAFEPAIRS_TEST_KEY"
@@ -59,6 +69,16 @@ label_votes = 3
 WriteConfig = Callable[..., Path]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs machinery; it is one group, so that a lane of pytest-xdist has it and the others have files."""
+    for item in items:
+        if MACHINERY & set(getattr(item, "fixturenames", ())):
+            item.add_marker("machinery")
+        group = "machinery" if item.get_closest_marker("machinery") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[RunJob]:
     """Runs jobs on a cluster that all tests share."""
@@ -75,7 +95,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield "s3://safepairs"
 
 
-@pytest.fixture(params=["disk", "bucket"])
+@pytest.fixture(params=["disk", pytest.param("bucket", marks=pytest.mark.machinery)])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty storage: a folder, then a prefix in a bucket."""
     if request.param == "disk":

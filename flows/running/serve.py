@@ -1,4 +1,4 @@
-"""Serve the parent flow as a deployment with a nightly schedule; stop with Ctrl-C.
+"""Serve the parent flow as the deployment `nightly`, which a schedule starts; stop with Ctrl-C.
 
 Needs a Prefect server at PREFECT_API_URL, which `make serve` starts. Runs, retries, artifacts and logs are in its UI.
 """
@@ -11,10 +11,10 @@ from tasks.errors import SafePairsError
 from tasks.preflight import check
 
 if __name__ == "__main__":
-    config, prompts, storage = [*sys.argv[1:], "", "", ""][:3]
+    cron, config, prompts, storage = [*sys.argv[1:], "", "", "", ""][:4]
     parameters = {"config": config, "prompts": prompts or None, "storage": storage or None}
     try:
         check(load(config, prompts or None, storage or None))
     except SafePairsError as error:
         sys.exit(f"error: {error}")
-    pipeline.serve(name="nightly", cron="0 3 * * *", parameters=parameters, limit=1)
+    pipeline.serve(name="nightly", cron=cron or None, parameters=parameters, limit=1)

@@ -14,8 +14,8 @@ import pytest
 from flows.running.approval import show
 from infra import lock
 from tests.conftest import ROOT, asked, write_config
-from tests.drill.machines import until
 from tests.flows.test_serve import ask, read_until, served
+from tests.waiting import until
 
 TULIPS = [f"How do I plant {number} tulips?" for number in range(12)]
 SECONDS_TO_CHANGE = 120

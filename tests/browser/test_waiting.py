@@ -10,8 +10,8 @@ from flows.running.waiting import wait_for_people
 from tasks.config import load
 from tasks.people.review import Project
 from tests.conftest import ROOT, write_config
-from tests.drill.machines import until
 from tests.flows.test_serve import ask, served
+from tests.waiting import until
 
 SECONDS_TO_CHANGE = 120
 

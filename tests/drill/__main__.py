@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.drill.faults import FAULTS, Drill, Skipped, Violated
-from tests.drill.machines import ROOT, Late, Machines
+from tests.drill.machines import ROOT, Machines
 from tests.drill.runs import BLOCK_ROWS, PROMPTS, REPLICAS, Run, duplicates, rows_of
+from tests.waiting import Late
 
 OUTPUT = ROOT / "tests/output/drill.md"
 HEADERS = (

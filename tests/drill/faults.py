@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.drill.machines import ROOT, Machines, kill, spawn, until
+from tests.drill.machines import ROOT, Machines, kill, spawn
 from tests.drill.runs import BLOCK_ROWS, REQUESTS, Ended, Run
+from tests.waiting import until
 
 OLD_COMMIT = "74a39ba"
 """The oldest version whose requests have the names that they have now."""
@@ -265,7 +266,7 @@ def cancelled(drill: Drill) -> tuple[str, Run]:
     run = drill.run("cancelled", milliseconds=2000)
     api = drill.machines.prefect.api
     before = {deployment["id"] for deployment in ask(api, "/deployments/filter")}
-    command = [sys.executable, "-m", "flows.running.serve", str(run.config), "", ""]
+    command = [sys.executable, "-m", "flows.running.serve", "", str(run.config)]
     environment = drill.machines.environment | {"PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     served = spawn(command, environment, run.folder / "serve.log")
     try:

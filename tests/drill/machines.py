@@ -8,11 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,25 +22,13 @@ from ray.job_submission import JobDetails, JobSubmissionClient
 
 from tests import s3_server
 from tests.ports import choose_ports
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 WORKERS = 2
 ENGINE = "ray::MapWorker"
 BUCKET = "drill"
-
-
-class Late(Exception):
-    """What was waited for did not come in time."""
-
-
-def until(predicate: Callable[[], object], seconds: float = 120, what: str = "") -> None:
-    """Wait until `predicate` holds; raises Late after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        if time.monotonic() > deadline:
-            raise Late(f"not within {seconds:.0f} s: {what or getattr(predicate, '__name__', predicate)}")
-        time.sleep(0.1)
 
 
 def answers(url: str) -> bool:

@@ -18,7 +18,8 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.drill.machines import ROOT, Machines, kill, until
+from tests.drill.machines import ROOT, Machines, kill
+from tests.waiting import until
 
 PROMPTS = 40
 REQUESTS = 3 * PROMPTS  # of the responder: an answer and two samples more

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, asked, write_config
-from tests.drill.machines import until
+from tests.waiting import until
 
 BLOCK_ROWS = 8
 JUDGE_BLOCK_ROWS = 64

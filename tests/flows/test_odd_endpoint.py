@@ -13,10 +13,10 @@ import duckdb
 import psutil
 
 from tests.conftest import KEY_VARIABLE
-from tests.drill.machines import until
 from tests.flows.test_kill import committed, kill_left, start
 from tests.tasks.engines.endpoint_server import endpoint
 from tests.tasks.engines.odd_replies import ODD, http, says
+from tests.waiting import until
 
 PROMPTS = 40
 ANSWERS = 3 * PROMPTS

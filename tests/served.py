@@ -1,0 +1,118 @@
+"""The served deployment: a Prefect server with `nightly`, and what a person or a program asks of it."""
+
+import json
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+from tests.ports import choose_ports
+from tests.processes import program
+from tests.waiting import until
+
+BUSY = (500, 502, 503)
+"""What a server of Prefect says on SQLite while another writes."""
+SECONDS_OF_PATIENCE = 60
+SECONDS_TO_START, SECONDS_TO_FINISH = 300, 500
+
+
+def ask(api: str, path: str, **body: Any) -> Any:
+    """What a server says; a refused connection and a busy database are asked again for a while."""
+    data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{api}{path}", data=data, headers=headers)  # noqa: S310
+    said: list[Any] = []
+    refused: list[str] = []
+
+    def answered() -> bool:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 (a server that a test started)
+                said.append(json.load(answer))
+        except urllib.error.HTTPError as error:
+            refused.append(f"{error.code} {error.read().decode(errors='replace')[:500]}")
+            if error.code not in BUSY:
+                raise AssertionError(f"{path}: {refused[-1]}") from None
+        except OSError as error:
+            refused.append(str(error))
+        return bool(said)
+
+    until(answered, SECONDS_OF_PATIENCE, f"{path} is answered")
+    return said[0]
+
+
+@dataclass
+class Site:
+    """A served deployment: its address, its home, the file with what it prints, and which runs were seen to finish."""
+
+    address: str
+    home: Path
+    log: Path
+    server: Popen[bytes]
+    finished: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def api(self) -> str:
+        """The address of its API."""
+        return f"{self.address}/api"
+
+    def printed(self, *words: str) -> int:
+        """How many lines that hold all these words it has printed."""
+        assert self.server.poll() is None, self.log.read_text(errors="replace")[-3000:]
+        lines = self.log.read_text(errors="replace").splitlines()
+        return sum(all(word in line for word in words) for line in lines)
+
+    def create(self, config: Path | None = None, deployment: str = "nightly") -> dict[str, Any]:
+        """Start a run, of another configuration than the served one where it is given."""
+        (found,) = ask(self.api, "/deployments/filter", deployments={"name": {"any_": [deployment]}})
+        changed = {"parameters": {"config": str(config), "storage": None}} if config else {}
+        return dict(ask(self.api, f"/deployments/{found['id']}/create_flow_run", **changed))
+
+    def start(self, config: Path | None = None, deployment: str = "nightly") -> dict[str, Any]:
+        """Start a run and wait until it has left its process."""
+        return self.read(self.create(config, deployment))
+
+    def read(self, run: dict[str, Any]) -> dict[str, Any]:
+        """Wait until this execution of the run has ended, then what the server knows of the run."""
+        self.finished[run["name"]] += 1
+        done = self.finished[run["name"]]
+        until(lambda: self.printed(run["name"], "Finished in state") >= done, SECONDS_TO_FINISH, f"{run['name']} ends")
+        return self.now(run)
+
+    def now(self, run: dict[str, Any]) -> dict[str, Any]:
+        """What the server knows of the run."""
+        (found,) = ask(self.api, "/flow_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
+        return dict(found)
+
+    def resume(self, run: dict[str, Any], **answers: str) -> dict[str, Any]:
+        """What the server says to an answer."""
+        answered = {"run_input": answers} if answers else {}
+        return dict(ask(self.api, f"/flow_runs/{run['id']}/resume", **answered))
+
+    def retry(self, run: dict[str, Any]) -> dict[str, Any]:
+        """What `Retry` in the UI does."""
+        ask(self.api, f"/flow_runs/{run['id']}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"})
+        return self.read(run)
+
+
+def far_away() -> str:
+    """A schedule that does not come while tests run: the first of a month half a year from now."""
+    return f"0 0 1 {(datetime.now(UTC).month + 5) % 12 + 1} *"
+
+
+@contextmanager
+def served(folder: Path, config: Path) -> Iterator[Site]:
+    """`make serve` of the configuration, with its storage and its Prefect home in `folder`."""
+    (port,) = choose_ports(1)
+    home, log = folder / "prefect", folder / "served.log"
+    values = {"PORT": port, "CONFIG": config, "STORAGE": folder / "storage", "CRON": far_away(), "PREFECT_HOME": home}
+    command = ["make", "serve", *(f"{name}={value}" for name, value in values.items())]
+    variables = {"COLUMNS": "200", "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    with program(command, home, log, variables) as server:
+        site = Site(f"http://127.0.0.1:{port}", home, log, server)
+        until(lambda: site.printed("safepairs/nightly"), SECONDS_TO_START, "the deployment is served")
+        yield site
