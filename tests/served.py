@@ -5,15 +5,18 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
+from uuid import uuid4
+
+import psutil
 
 from tests.ports import choose_ports
-from tests.processes import program
+from tests.processes import program, started_with
 from tests.waiting import until
 
 BUSY = (500, 502, 503)
@@ -66,15 +69,16 @@ class Site:
         lines = self.log.read_text(errors="replace").splitlines()
         return sum(all(word in line for word in words) for line in lines)
 
-    def create(self, config: Path | None = None, deployment: str = "nightly") -> dict[str, Any]:
-        """Start a run, of another configuration than the served one where it is given."""
+    def create(self, deployment: str = "nightly", **parameters: str | None) -> dict[str, Any]:
+        """Start a run of a deployment, with these parameters where some are given."""
         (found,) = ask(self.api, "/deployments/filter", deployments={"name": {"any_": [deployment]}})
-        changed = {"parameters": {"config": str(config), "storage": None}} if config else {}
-        return dict(ask(self.api, f"/deployments/{found['id']}/create_flow_run", **changed))
+        given: dict[str, Any] = {"parameters": parameters} if parameters else {}
+        # With a key, a request that was busy and is made again starts no second run.
+        return dict(ask(self.api, f"/deployments/{found['id']}/create_flow_run", idempotency_key=str(uuid4()), **given))
 
-    def start(self, config: Path | None = None, deployment: str = "nightly") -> dict[str, Any]:
+    def start(self, deployment: str = "nightly", **parameters: str | None) -> dict[str, Any]:
         """Start a run and wait until it has left its process."""
-        return self.read(self.create(config, deployment))
+        return self.read(self.create(deployment, **parameters))
 
     def read(self, run: dict[str, Any]) -> dict[str, Any]:
         """Wait until this execution of the run has ended, then what the server knows of the run."""
@@ -93,10 +97,30 @@ class Site:
         answered = {"run_input": answers} if answers else {}
         return dict(ask(self.api, f"/flow_runs/{run['id']}/resume", **answered))
 
-    def retry(self, run: dict[str, Any]) -> dict[str, Any]:
-        """What `Retry` in the UI does."""
+    def retry(self, run: dict[str, Any]) -> None:
+        """What `Retry` in the UI does; the run starts again by itself."""
         ask(self.api, f"/flow_runs/{run['id']}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"})
-        return self.read(run)
+
+    def tasks(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        """All tasks of all executions of the run that the server has heard of by now."""
+        return list(ask(self.api, "/task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}}))
+
+    def logs(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the server has heard of the run's log by now: a run sends it in batches."""
+        return list(ask(self.api, "/logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, sort="TIMESTAMP_ASC"))
+
+    def artifacts(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        """All artifacts of the run."""
+        return list(ask(self.api, "/artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}}))
+
+    def raylets(self) -> list[psutil.Process]:
+        """The nodes of Ray clusters that its runs have started, whoever is their parent now."""
+        found = []
+        for process in started_with(self.home):
+            with suppress(psutil.Error):
+                if process.name() == "raylet":
+                    found.append(process)
+        return found
 
 
 def far_away() -> str:

@@ -1,4 +1,4 @@
-"""What browser tests share: a page of Chromium, and pictures of a run."""
+"""What browser tests share: a page of Chromium, what people do on the pages of a run, and pictures of them."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,6 +12,8 @@ OUTPUT = ROOT / "tests/output"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MILLISECONDS_TO_APPEAR = 60_000
 PICTURES = 20
+
+expect.set_options(timeout=MILLISECONDS_TO_APPEAR)
 
 
 @contextmanager
@@ -31,7 +33,28 @@ def browser_page() -> Iterator[Page]:
 
 def wait_for_state(page: Page, state: str) -> None:
     """Wait until the page of a run says that it is in this state."""
-    expect(page.get_by_role("banner").get_by_text(state, exact=True)).to_be_visible(timeout=MILLISECONDS_TO_APPEAR)
+    expect(page.get_by_role("banner").get_by_text(state, exact=True)).to_be_visible()
+
+
+def press_retry(page: Page) -> None:
+    """Press `Retry` on the page of a run, and once more when asked whether it is meant."""
+    page.get_by_role("banner").get_by_role("button", name="Retry").click()
+    with page.expect_response(lambda response: response.url.endswith("/set_state")):
+        page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+
+
+def fill_in(page: Page, decision: str, name: str, reason: str) -> str:
+    """Press `Resume` on the page of a run, fill in the form and submit it; what the server makes of it."""
+    page.get_by_role("banner").get_by_role("button", name="Resume").click()
+    form = page.get_by_role("dialog")
+    form.locator(".p-select-button__control").press("ArrowDown")  # a click without a hand opens and closes it
+    page.locator(".p-select-option", has_text=decision).click()
+    form.locator("textarea").nth(0).fill(name)
+    form.locator("textarea").nth(1).fill(reason)
+    save(page, f"approval_{decision}")
+    with page.expect_response(lambda response: response.url.endswith("/resume")) as answered:
+        form.get_by_role("button", name="Submit").click()
+    return str(answered.value.json()["status"])
 
 
 def save(page: Page, name: str) -> None:

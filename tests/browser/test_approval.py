@@ -1,94 +1,122 @@
+import dataclasses
+import hashlib
 import json
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import psutil
 import pytest
+from prefect import flow
 
-from flows.running.approval import show
-from infra import lock
-from tests.conftest import ROOT, asked, write_config
-from tests.flows.test_serve import ask, read_until, served
+from expectations.outcome import GateOutcome, RuleResult
+from flows.candidate_to_release import candidate_to_release
+from flows.pipeline import build, main
+from flows.preferences_to_candidate import preferences_to_candidate
+from flows.running.approval import ask_for_approval, show
+from flows.running.clusters import alone
+from flows.running.perform import perform_in_plan
+from infra import storage as stores
+from tasks.config import AgreementThreshold, Config, load
+from tasks.tables import Stage
+from tasks.warehouse import Tables
+from tests.browser.runner import deploy, execute, start, wait_until
+from tests.conftest import write_config
+from tests.expectations.small import runner
+from tests.served import Site
 from tests.waiting import until
 
 TULIPS = [f"How do I plant {number} tulips?" for number in range(12)]
-SECONDS_TO_CHANGE = 120
+MADE: dict[str, list[Stage]] = {}
+"""The stages of each configuration, made before its runs start."""
 
 
-@dataclass
-class Site:
-    """A served deployment: the address of its API, what it prints, and its home."""
+@flow(persist_result=False)
+def approves(config: str) -> None:
+    """The end of the pipeline: a candidate of what is made already, its approval, its release."""
+    settings, stages = load(config), MADE[config]
+    root = stores.resolve(settings.storage)
+    with alone(root):
+        examined = preferences_to_candidate(settings, stages, root)
+        decision = ask_for_approval(settings, examined, root)
+        candidate_to_release(settings, examined, decision, stages, root)
 
-    api: str
-    said: IO[str]
-    home: Path
 
-    def start(self, config: Path) -> dict[str, Any]:
-        """Start a run and read until it has left its process."""
-        return self.read(self.create(config))
+WARNED = RuleResult("pairs", "split_rows", "warning", "violated", 3, "judges disagree")
 
-    def create(self, config: Path) -> dict[str, Any]:
-        """Start a run."""
-        (nightly,) = ask(self.api, "/deployments/filter")
-        parameters = {"config": str(config), "storage": None}
-        return dict(ask(self.api, f"/deployments/{nightly['id']}/create_flow_run", parameters=parameters))
 
-    def raylets(self) -> list[int]:
-        """The nodes of Ray clusters that its runs have started, whoever is their parent now."""
-        found = [process.info for process in psutil.process_iter(["pid", "name", "environ"])]
-        home = ("PREFECT_HOME", str(self.home))
-        return [of["pid"] for of in found if of["name"] == "raylet" and home in (of["environ"] or {}).items()]
+@pytest.fixture(scope="module", autouse=True)
+def judged() -> Iterator[list[str]]:
+    """A gate that passes all with one warning, and a card without charts, as both take seconds: the candidates judged."""
+    uris: list[str] = []
 
-    def read(self, run: dict[str, Any]) -> dict[str, Any]:
-        """Read until the run has left its process, then what the server knows of it."""
-        read_until(self.said, "Flow run", run["name"], "Finished in state")
-        (found,) = ask(self.api, "/flow_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
-        return dict(found)
+    def examine(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]) -> GateOutcome:
+        outcome = GateOutcome(True, (WARNED,))
+        stores.write_bytes(stores.join(uri, "gate/verdict.json"), json.dumps(dataclasses.asdict(outcome)).encode())
+        uris.append(uri)
+        return outcome
 
-    def resume(self, run: dict[str, Any], **answers: str) -> dict[str, Any]:
-        """What the server says to an answer."""
-        answered = {"run_input": answers} if answers else {}
-        return dict(ask(self.api, f"/flow_runs/{run['id']}/resume", **answered))
+    def write_card(config: Config, version: str, tables: Tables, uri: str) -> None:
+        stores.write_bytes(stores.join(uri, "README.md"), version.encode())
 
-    def retry(self, run: dict[str, Any]) -> dict[str, Any]:
-        """What `Retry` in the UI does."""
-        ask(self.api, f"/flow_runs/{run['id']}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"})
-        return self.read(run)
-
-    def tasks(self, run: dict[str, Any]) -> list[tuple[str, str]]:
-        """The state and the name of each task, in all executions of the run."""
-        found = ask(self.api, "/task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
-        return [(task["state_name"], task["name"].rsplit("-", 1)[0]) for task in found]
-
-    def logs(self, run: dict[str, Any]) -> list[str]:
-        found = ask(self.api, "/logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, sort="TIMESTAMP_ASC")
-        return [log["message"] for log in found]
-
-    def page(self, run: dict[str, Any]) -> str:
-        """The artifact that the person is shown."""
-        found = ask(self.api, "/artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
-        (page,) = [artifact["data"] for artifact in found if artifact["key"] == "approval"]
-        return str(page)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("expectations.gate.examine", examine)
+        patch.setattr("tasks.card.card.write_card", write_card)
+        yield uris
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("served")
-    with served(folder, write_config(folder)) as (address, said):
-        yield Site(f"{address}/api", said, folder)
+def approving(own_runs: Site) -> Site:
+    deploy(approves)
+    return own_runs
 
 
-def write_approval(folder: Path, prompts: list[str] = TULIPS, **values: object) -> Path:
-    config = write_config(folder, prompts)
-    lines = [f"{name} = {value}\n" for name, value in values.items()]
-    config.write_text(config.read_text() + "\n[approval]\n" + "".join(lines))
+MakeStages = Callable[[list[str]], list[Stage]]
+
+
+@pytest.fixture(scope="module")
+def make_stages(tmp_path_factory: pytest.TempPathFactory) -> MakeStages:
+    """Makes what a run of these prompts would publish, without a cluster."""
+    made: dict[str, list[Stage]] = {}
+
+    def make(prompts: list[str]) -> list[Stage]:
+        key = json.dumps(prompts)
+        if key not in made:
+            config = load(str(write_config(tmp_path_factory.mktemp("made"), prompts)))
+            made[key] = build(config, config.storage, runner({}, None), perform_in_plan)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def stages(make_stages: MakeStages) -> list[Stage]:
+    return make_stages(TULIPS)
+
+
+def write_approval(folder: Path, stages: list[Stage], name: str = "first", **values: object) -> Path:
+    """A configuration of this name that asks for approval, with the storage of all in `folder`; its runs have these stages."""
+    own = folder / name
+    own.mkdir(exist_ok=True)
+    lines = [f"{key} = {value}\n" for key, value in values.items()]
+    config = write_config(own, TULIPS, storage=folder / "storage")
+    config.write_text(f"{config.read_text()}\n[approval]\n{''.join(lines)}")
+    MADE[str(config)] = stages
     return config
+
+
+def begin(site: Site, config: Path) -> dict[str, Any]:
+    """A run that is suspended, since it asks."""
+    run = start(site, approves, config)
+    assert run["state_name"] == "Suspended"
+    return run
+
+
+def answer(site: Site, run: dict[str, Any], **answers: str) -> dict[str, Any]:
+    """Give the run an answer that the server takes, and let it go on."""
+    assert site.resume(run, **answers)["status"] == "ACCEPT"
+    return execute(site, approves, run)
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -97,40 +125,45 @@ def manifest(folder: Path) -> dict[str, Any]:
     return dict(json.loads((releases / version / "manifest.json").read_text()))
 
 
-def test_an_approved_release_is_published_with_name_and_time_and_asked_for_once(site: Site, tmp_path: Path) -> None:
-    config = write_approval(tmp_path)
-    run = site.create(config)
-    until(lambda: bool(site.raylets()), SECONDS_TO_CHANGE, "the run has a cluster")
-    run = site.read(run)
-    assert run["state_name"] == "Suspended"
-    assert not list(tmp_path.rglob("latest.json"))
-    requests = asked(tmp_path)
-    assert len(requests) == len(set(requests)) > 0
-    finished = site.tasks(run)
-    assert {state for state, _ in finished} == {"Completed"}
-    page = site.page(run)
-    assert "| prompts | train |" in page
-    assert "no release before" in page
-    assert "tulips" not in page
+def manifests(folder: Path) -> list[Path]:
+    return list((folder / "storage/releases").glob("*/manifest.json"))
 
-    with lock.exclusive(str(tmp_path / "storage")):  # nobody else holds it
-        assert site.raylets() == []
+
+def published(folder: Path) -> bool:
+    """Whether anything is published, or pointed to."""
+    return bool(manifests(folder) or list(folder.rglob("latest.json")))
+
+
+def page(site: Site, run: dict[str, Any]) -> str:
+    """The artifact that the person is shown."""
+    (data,) = [artifact["data"] for artifact in site.artifacts(run) if artifact["key"] == "approval"]
+    return str(data)
+
+
+def test_an_approved_release_is_published_with_name_and_time_and_asked_for_once(
+    approving: Site, stages: list[Stage], tmp_path: Path, judged: list[str]
+) -> None:
+    config = write_approval(tmp_path, stages)
+    run = begin(approving, config)
+    assert not published(tmp_path)
+    shown = page(approving, run)
+    assert "| prompts | train |" in shown
+    assert "no release before" in shown
+    assert "1 of 1 rules broken" in shown
+    assert "- `pairs.split_rows`: 3 rows. judges disagree" in shown
+    assert "tulips" not in shown
 
     before = datetime.now(UTC).replace(microsecond=0)
-    assert site.resume(run, decision="approve", name="Ada Lovelace", reason="read twenty pairs")["status"] == "ACCEPT"
-    run = site.read(run)
+    run = answer(approving, run, decision="approve", name="Ada Lovelace", reason="read twenty pairs")
     assert run["state_name"] == "Completed"
     approval = manifest(tmp_path)["approval"]
     assert before <= datetime.fromisoformat(approval.pop("time")) <= datetime.now(UTC)
     assert approval == {"decision": "approve", "name": "Ada Lovelace", "reason": "read twenty pairs"}
-    assert asked(tmp_path) == requests
-    again = [("Completed" if name.startswith("people_to") else "Cached", name) for _, name in finished]
-    assert sorted(site.tasks(run)) == sorted([*finished, *again, ("Completed", "candidate_to_release")])
 
-    repeated = site.start(config)
-    assert repeated["state_name"] == "Completed"
-    assert asked(tmp_path) == requests
-    assert len(list((tmp_path / "storage/releases").glob("*/manifest.json"))) == 1
+    assert len([uri for uri in judged if uri.startswith(str(tmp_path))]) == 1
+
+    assert start(approving, approves, config)["state_name"] == "Completed"
+    assert len(manifests(tmp_path)) == 1
 
 
 INCOMPLETE: tuple[dict[str, str], ...] = (
@@ -143,73 +176,78 @@ INCOMPLETE: tuple[dict[str, str], ...] = (
 )
 
 
-def test_a_rejected_release_is_not_published_and_a_retry_asks_again(site: Site, tmp_path: Path) -> None:
-    run = site.start(write_approval(tmp_path))
-    assert {site.resume(run, **answer)["status"] for answer in INCOMPLETE} == {"REJECT"}
-    assert site.resume(run, decision="reject", name="Ada", reason="split rows\nare too many")["status"] == "ACCEPT"
-    run = site.read(run)
+def test_a_rejected_release_is_not_published_and_a_retry_asks_again(
+    approving: Site, stages: list[Stage], tmp_path: Path
+) -> None:
+    run = begin(approving, write_approval(tmp_path, stages))
+    assert [approving.resume(run, **incomplete)["status"] for incomplete in INCOMPLETE] == ["REJECT"] * len(INCOMPLETE)
+    run = answer(approving, run, decision="reject", name="Ada", reason="split rows\nare too many")
     assert run["state_name"] == "Failed"
     said = " was rejected by Ada: split rows are too many; nothing is published, the candidate is kept in "
-    assert any(said in line and "\n" not in line for line in site.logs(run))
-    assert not list(tmp_path.rglob("latest.json"))
+    assert said in run["state"]["message"]
+    assert "\n" not in run["state"]["message"]
+    assert not published(tmp_path)
     assert list((tmp_path / "storage/candidates").glob("*/gate/verdict.json"))
 
-    run = site.retry(run)
+    approving.retry(run)
+    run = execute(approving, approves, run)
     assert run["state_name"] == "Suspended"
-    site.resume(run, decision="approve", name="Ada")
-    assert site.read(run)["state_name"] == "Completed"
+    assert answer(approving, run, decision="approve", name="Ada")["state_name"] == "Completed"
     assert manifest(tmp_path)["approval"]["decision"] == "approve"
 
 
 def test_a_release_that_nobody_approves_in_time_is_not_published_until_a_retry_asks_again(
-    site: Site, tmp_path: Path
+    approving: Site, stages: list[Stage], tmp_path: Path
 ) -> None:
-    run = site.start(write_approval(tmp_path, timeout_hours=1 / 3600))
-    until = time.monotonic() + SECONDS_TO_CHANGE
-    while run["state_name"] == "Suspended" and time.monotonic() < until:
-        time.sleep(1)
-        (run,) = ask(site.api, "/flow_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
-    assert run["state_name"] == "Failed"
+    run = start(approving, approves, write_approval(tmp_path, stages, timeout_hours=1 / 3600))
+    run = wait_until(approving, run, "FAILED")
     assert run["state"]["message"] == "The flow was paused and never resumed."
-    assert any(line.startswith("waiting for approval of release ") for line in site.logs(run))
-    assert not list(tmp_path.rglob("latest.json"))
-    assert site.resume(run, decision="approve", name="Ada")["status"] == "ABORT"
-    assert not list(tmp_path.rglob("latest.json"))
+    waiting = "waiting for approval of release "
+    until(lambda: any(log["message"].startswith(waiting) for log in approving.logs(run)), 60, "its log has come")
+    assert not published(tmp_path)
+    assert approving.resume(run, decision="approve", name="Ada")["status"] == "ABORT"
+    assert not published(tmp_path)
 
-    write_approval(tmp_path)
-    assert site.retry(run)["state_name"] == "Suspended"
+    write_approval(tmp_path, stages)
+    approving.retry(run)
+    assert execute(approving, approves, run)["state_name"] == "Suspended"
 
 
 def test_what_was_published_meanwhile_is_asked_about_anew_and_the_pointer_never_goes_back(
-    site: Site, tmp_path: Path
+    approving: Site, stages: list[Stage], make_stages: MakeStages, tmp_path: Path
 ) -> None:
-    first = site.start(write_approval(tmp_path))
-    config = write_approval(tmp_path, [*TULIPS, "Why do tulips close at night?"])
-    second = site.start(config)
-    site.resume(second, decision="approve", name="Ada")
-    assert site.read(second)["state_name"] == "Completed"
+    first = begin(approving, write_approval(tmp_path, stages))
+    more = make_stages([*TULIPS, "Why do tulips close at night?"])
+    second = begin(approving, write_approval(tmp_path, more, "second"))
+    assert answer(approving, second, decision="approve", name="Ada")["state_name"] == "Completed"
     published = manifest(tmp_path)["version"]
 
-    site.resume(first, decision="approve", name="Ada")
-    first = site.read(first)
+    first = answer(approving, first, decision="approve", name="Ada")
     assert first["state_name"] == "Suspended"
     assert manifest(tmp_path)["version"] == published
+    assert len(manifests(tmp_path)) == 1
 
 
 def test_a_candidate_that_another_run_wrote_over_is_judged_again_before_it_is_published(
-    site: Site, tmp_path: Path
+    approving: Site, stages: list[Stage], tmp_path: Path, judged: list[str]
 ) -> None:
-    config = write_approval(tmp_path)
-    first, second = site.start(config), site.start(config)
-    assert (first["state_name"], second["state_name"]) == ("Suspended", "Suspended")
-    site.resume(first, decision="approve", name="Ada")
-    assert site.read(first)["state_name"] == "Completed"
+    first = begin(approving, write_approval(tmp_path, stages))
+    (candidate,) = (tmp_path / "storage/candidates").iterdir()
+    taken = candidate / "annotations/stages.parquet"
+    before = taken.read_bytes()
+    slower = [dataclasses.replace(stage, seconds=stage.seconds + 1) for stage in stages]
+    second = begin(approving, write_approval(tmp_path, slower, "second"))
+    assert taken.read_bytes() != before
+    assert judged.count(str(candidate)) == 2
+
+    assert answer(approving, first, decision="approve", name="Ada")["state_name"] == "Completed"
+    assert judged.count(str(candidate)) == 3
     found = manifest(tmp_path)
+    assert found["approval"]["name"] == "Ada"
     for file in found["files"]:
-        path = tmp_path / "storage/releases" / found["version"] / file["path"]
-        assert path.stat().st_size == file["bytes"], file["path"]
-    site.resume(second, decision="reject", name="Ada", reason="asked twice")
-    assert site.read(second)["state_name"] == "Completed"
+        content = (tmp_path / "storage/releases" / found["version"] / file["path"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file["sha256"], file["path"]
+    assert answer(approving, second, decision="reject", name="Ada", reason="asked twice")["state_name"] == "Completed"
     assert manifest(tmp_path) == found
 
 
@@ -226,15 +264,19 @@ def test_a_sample_stays_inside_its_block_of_code() -> None:
     assert len(show({"prompt": "x" * 10_000})) < 1_000
 
 
-def test_a_run_from_the_command_line_says_how_to_be_asked_and_keeps_the_candidate(tmp_path: Path) -> None:
-    config = write_approval(tmp_path)
-    result = subprocess.run(
-        [sys.executable, "-m", "flows.pipeline", str(config)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 3
-    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+def test_a_run_from_the_command_line_says_how_to_be_asked_and_keeps_the_candidate(
+    own_runs: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_approval(tmp_path, [])
+    build(load(str(config)), str(tmp_path / "storage"), runner({}, None), perform_in_plan)  # so that nothing is asked
+    monkeypatch.setattr(sys, "argv", ["flows.pipeline", str(config)])
+    with pytest.raises(SystemExit) as exited:
+        main()
+    assert exited.value.code == 3
+    said = capsys.readouterr()
+    (error,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
     assert "needs approval: nothing is published" in error
     assert "make serve" in error
-    assert "Traceback" not in result.stdout + result.stderr
-    assert not list(tmp_path.rglob("latest.json"))
+    assert "Traceback" not in said.out + said.err
+    assert not published(tmp_path)
     assert list((tmp_path / "storage/candidates").glob("*/gate/verdict.json"))

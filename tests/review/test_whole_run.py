@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
@@ -11,12 +10,11 @@ from markdown_it import MarkdownIt
 
 from infra import label_studio
 from tasks import config as configs
-from tests.browser.pages import OUTPUT, browser_page, save, wait_for_state
-from tests.browser.test_ui_approval import fill_in
+from tests.browser.pages import OUTPUT, browser_page, fill_in, save, wait_for_state
 from tests.conftest import ROOT
-from tests.flows.test_serve import ask, read_until, served
 from tests.review.label_studio_server import KEY, label_studio_server
 from tests.review.test_label_studio import annotate, second_person, tasks_on
+from tests.served import served
 from tests.tasks.people.exports import SAFE, UNSAFE, result
 
 UNUSUAL = 5
@@ -64,25 +62,20 @@ def look_at_card(release: Path) -> None:
         page.screenshot(path=OUTPUT / "card.png", full_page=True)
 
 
-def finished(said: Any, run: dict[str, Any]) -> str:
-    return read_until(said, "Flow run", run["name"], "Finished in state")
-
-
 @pytest.mark.timeout(1500)
 def test_two_judges_two_people_and_an_approval_make_a_release(tmp_path: Path, server: str) -> None:
     config = write_review(tmp_path, server)
-    with browser_page() as page, served(tmp_path, config) as (site, said):
-        (nightly,) = ask(f"{site}/api", "/deployments/filter")
-        run = ask(f"{site}/api", f"/deployments/{nightly['id']}/create_flow_run")
-        assert "Suspended" in finished(said, run)
+    with browser_page() as page, served(tmp_path, config) as site:
+        run = site.start()
+        assert run["state_name"] == "Suspended"
         answers = review(config, server)
         assert answers == 20
-        assert ask(f"{site}/api", f"/flow_runs/{run['id']}/resume")["status"] == "ACCEPT"
-        assert "Suspended" in finished(said, run)
-        page.goto(f"{site}/runs/flow-run/{run['id']}")
+        assert site.resume(run)["status"] == "ACCEPT"
+        assert site.read(run)["state_name"] == "Suspended"
+        page.goto(f"{site.address}/runs/flow-run/{run['id']}")
         wait_for_state(page, "Suspended")
-        fill_in(page, "approve", "Grace Hopper", "people agree with each other")
-        assert "Completed" in finished(said, run)
+        assert fill_in(page, "approve", "Grace Hopper", "people agree with each other") == "ACCEPT"
+        assert site.read(run)["state_name"] == "Completed"
         page.reload()
         wait_for_state(page, "Completed")
         save(page, "review_completed")
