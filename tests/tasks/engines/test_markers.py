@@ -6,12 +6,13 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tasks.engines.markers import as_text, markers
 from tests.conftest import ROOT
+from tests.examples import examples
 
 MODEL = str(ROOT / ".models/smollm2-135m-instruct")
 LLAMA_2 = (
@@ -114,7 +115,7 @@ def turns(form: str, messages: list[dict[str, object]]) -> tuple[Counter[str], C
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(texts=st.tuples(TEXTS, TEXTS, TEXTS))
 def test_no_text_opens_or_closes_a_turn(form: str, texts: tuple[str, str, str]) -> None:
     asked = as_text(chat(form, *texts), markers(tokenizer(form)))
@@ -141,7 +142,6 @@ def test_plain_text_keeps_its_tokens(form: str, text: str) -> None:
     assert as_text(asked, markers(tokenizer(form))) == asked
 
 
-@settings(deadline=None)
 @given(first=TEXTS, second=TEXTS)
 @pytest.mark.parametrize("form", ["ChatML, as the embedded model has it", "Llama 2", "Llama 3"])
 def test_no_two_texts_become_one(form: str, first: str, second: str) -> None:
