@@ -18,6 +18,7 @@ JUDGE_BLOCK_ROWS = 64
 PROMPTS = 40
 ANSWERS = 2 * 3 * PROMPTS  # two responders, an answer and two samples more
 SECONDS_TO_A_MOMENT = 500
+Moment = Callable[[Path], bool]
 
 
 def run_of(config: Path) -> list[str | Path]:
@@ -42,7 +43,7 @@ def at_the_gate(folder: Path) -> bool:
     return any(folder.glob("storage/candidates/*"))
 
 
-SLOW = {generating: "responders", judging: "judges", at_the_gate: "nobody"}
+SLOW: dict[Moment, str] = {generating: "responders", judging: "judges", at_the_gate: "nobody"}
 """Who takes a second for a request, so that most of their work is still to be done when the run is killed."""
 
 
@@ -70,14 +71,13 @@ def without_end(folder: Path) -> str:
     "moment",
     [generating, *(pytest.param(moment, marks=pytest.mark.long) for moment in (judging, at_the_gate))],
 )
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, moment: Callable[[Path], bool]) -> None:
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, moment: Moment) -> None:
     home, log = tmp_path / "prefect", tmp_path / "log"
     path = {"PATH": without_end(tmp_path)}
     with program(run_of(write(tmp_path, SLOW[moment])), home, log, path) as driver:
         until(lambda: moment(tmp_path) or driver.poll() is not None, SECONDS_TO_A_MOMENT, moment.__name__)
         assert driver.poll() is None, log.read_text()
-        driver.kill()
-    # Whatever it had started is gone now, and writes no more.
+    # It is killed with all that it started, which writes no more.
     kept, first = committed(tmp_path), asked(tmp_path)
     assert not list(tmp_path.rglob("latest.json"))
     if moment is generating:

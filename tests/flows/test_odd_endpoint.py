@@ -159,7 +159,6 @@ def test_a_killed_run_against_an_odd_endpoint_is_finished_by_the_next(tmp_path: 
         with program(run_of(slow), home, log) as driver:
             until(lambda: len(committed(tmp_path)) >= 2 * BLOCK_ROWS or driver.poll() is not None, 500)
             assert driver.poll() is None, log.read_text()
-            driver.kill()
         tables = tmp_path / "storage/tables"
         kept = select(
             f"SELECT DISTINCT user || ' ' || seed FROM '{tables}/requests/*.parquet' JOIN "
