@@ -12,7 +12,7 @@ from flows.pipeline import main, plan
 from flows.prompts_to_responses import prompts_to_responses
 from flows.running import clusters
 from flows.running.clusters import alone, job_runner, manifest
-from flows.running.perform import perform_in_run
+from flows.running.perform import perform_in_plan, perform_in_run
 from tasks import config as configs
 from tasks.config import Cluster, KubeRay
 from tasks.engines.scripted import Scripted
@@ -22,7 +22,7 @@ from tasks.prompts.prompts import build_prompts
 from tasks.tables import Cost, Ref, Stage
 from tasks.work.job import Job, Progress, RunJob, Tell
 from tests.conftest import ROOT, asked, write_config
-from tests.flows.here import run_here
+from tests.flows.here import answer, run_here
 from tests.processes import own_environment
 
 BLOCK_ROWS = 8
@@ -69,19 +69,16 @@ def test_a_responder_that_fails_leaves_the_others_alone(tmp_path: Path, cluster:
 
     @flow
     def answers() -> Stage:
-        return prompts_to_responses(config, prompts, tables, cluster, perform_in_run)
+        with job_runner(config, tables, lambda: None) as run:
+            return prompts_to_responses(config, prompts, tables, run, perform_in_run)
 
     with pytest.raises(ModelError, match=r"responses by scripted-b: the engine of scripted stopped: .*injected fault"):
         answers()
     assert len(asked(tmp_path)) == len(set(asked(tmp_path))) == OF_A_RESPONDER
     fault.unlink()
-    costs = answers().costs
-    assert [
-        (costs[f"responses by scripted-{name}"].asked, costs[f"responses by scripted-{name}"].found) for name in "ab"
-    ] == [
-        (0, OF_A_RESPONDER),
-        (OF_A_RESPONDER, 0),
-    ]
+    again = prompts_to_responses(config, prompts, tables, answer, perform_in_plan)
+    costs = [again.costs[f"responses by scripted-{name}"] for name in "ab"]
+    assert [(cost.asked, cost.found) for cost in costs] == [(0, OF_A_RESPONDER), (OF_A_RESPONDER, 0)]
 
 
 def job(name: str, model: Any = None) -> Job:
