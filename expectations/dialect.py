@@ -4,9 +4,16 @@ Great Expectations closes a connection before it fetches; DuckDB drops its resul
 buffers each result as soon as it is there. Connection strings start with `duckdb+buffered://`.
 """
 
+from collections.abc import Collection, Iterable
+from typing import Any
+
 from duckdb_engine import Dialect
+from sqlalchemy import Connection
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
+from sqlalchemy.types import NullType
+
+Columns = list[dict[str, Any]]
 
 
 class BufferedExecutionContext(Dialect.execution_ctx_cls):  # type: ignore[misc]
@@ -25,6 +32,18 @@ class BufferedDialect(Dialect):  # type: ignore[misc]
     driver = "buffered"
     supports_statement_cache = False
     execution_ctx_cls = BufferedExecutionContext
+
+    def get_multi_columns(
+        self, connection: Connection, schema: str | None = None, filter_names: Collection[str] = (), **_others: object
+    ) -> Iterable[tuple[tuple[str | None, str], Columns]]:
+        """The columns of tables, by schema and name: what rules are asked of.
+
+        duckdb-engine looks them up in Postgres' catalog, for which DuckDB opens every file behind every view, each time.
+        """
+        for table in filter_names:
+            described = connection.exec_driver_sql(f"DESCRIBE {self.identifier_preparer.quote(table)}")
+            columns = [{"name": row[0], "type": NullType(), "nullable": True, "default": None} for row in described]
+            yield (schema, table), columns
 
 
 registry.register("duckdb.buffered", "expectations.dialect", "BufferedDialect")

@@ -254,7 +254,7 @@ def new_lines(core: client.CoreV1Api, namespace: str, name: str) -> Iterator[lis
         pods = insist(partial(core.list_namespaced_pod, namespace, label_selector=f"job-name={name}"))
         for pod in sorted(pods.items, key=lambda pod: pod.metadata.creation_timestamp):
             asked, (last, before) = monotonic(), heard.get(pod.metadata.name, ("", None))
-            since = {} if before is None else {"since_seconds": int(asked - before) + POLL_SECONDS}
+            since = {} if before is None else {"since_seconds": int(asked - before) + sum(TIMEOUT)}
             lines = [line.partition(" ") for line in log(core, namespace, pod.metadata.name, since).split("\n")]
             new = [(stamp, text) for stamp, _, text in lines if stamp > last]
             if new:

@@ -15,6 +15,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import sleep
 
 from infra import storage
 
@@ -68,8 +69,7 @@ def lease(uri: str) -> Iterator[StillHeld]:
         number = 1
         while not ended.wait(SECONDS_BETWEEN_BEATS):
             try:
-                storage.replace(uri, content(holder, number), held)
-                held = storage.etag(uri) or held
+                held = storage.replace(uri, content(holder, number), held)
                 number += 1
             except FileExistsError:
                 lost.set()
@@ -96,10 +96,10 @@ def take(uri: str, holder: str) -> str:
         storage.create(uri, content(holder, 0))
     except FileExistsError:
         seen = storage.etag(uri)
-        threading.Event().wait(SECONDS_TO_LIVE)
+        sleep(SECONDS_TO_LIVE)
         if seen is None or storage.etag(uri) != seen:
             raise Held(json.loads(storage.read_bytes(uri))["who"]) from None
-        storage.replace(uri, content(holder, 0), seen)
+        return storage.replace(uri, content(holder, 0), seen)
     return storage.etag(uri) or ""
 
 

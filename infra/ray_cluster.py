@@ -13,6 +13,8 @@ from threading import Lock
 import ray
 from ray.data import DataContext
 
+logger = logging.getLogger(__name__)
+
 OBJECT_STORE_BYTES = 512 * 2**20
 CONNECTING = Lock()
 """Several jobs of one process may come for the cluster at once."""
@@ -37,10 +39,21 @@ def connect(cpus: int) -> None:
 
 
 def start(cpus: int) -> None:
-    """Start a local cluster, quietly."""
+    """Start a local cluster, quietly; a start that fails, as on a machine that is too busy for a while, is tried once more."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Its C++ core writes past Python logging, and warns at every start of an actor that has arguments.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        begin(cpus)
+    except Exception as error:  # noqa: BLE001 (what Ray raises where a node is not there within 30 s is no kind of its own)
+        logger.warning("Ray did not start, and is started once more: %s", " ".join(str(error).split()))
+        ray.shutdown()
+        begin(cpus)
+    be_quiet()
+
+
+def begin(cpus: int) -> None:
+    """Have Ray start a local cluster."""
     ray.init(
         address="local",
         num_cpus=cpus,
@@ -49,7 +62,6 @@ def start(cpus: int) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
-    be_quiet()
 
 
 def attach() -> None:

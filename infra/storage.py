@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import fsspec
 from botocore.exceptions import BotoCoreError, EndpointConnectionError
@@ -200,16 +201,21 @@ def create(uri: str, content: bytes) -> None:
         os.remove(partial)
 
 
-def replace(uri: str, content: bytes, etag: str) -> None:
-    """Put `content` at `uri` in a bucket only if what stands there has this `etag`; raises FileExistsError if not."""
+def replace(uri: str, content: bytes, etag: str) -> str:
+    """Put `content` at `uri` in a bucket only if what stands there has this `etag`; gives the new one.
+
+    Raises:
+        FileExistsError: something else stands there by now.
+    """
     fs, path = filesystem(uri)
-    conditionally(fs, path, content, IfMatch=etag)
+    # Not asked for afterwards: by then it could be that of another's content.
+    return str(conditionally(fs, path, content, IfMatch=etag)["ETag"])
 
 
-def conditionally(fs: fsspec.AbstractFileSystem, path: str, content: bytes, **condition: str) -> None:
-    """One PUT with a condition; raises FileExistsError where the store says that the condition does not hold."""
+def conditionally(fs: fsspec.AbstractFileSystem, path: str, content: bytes, **condition: str) -> Any:  # noqa: ANN401
+    """One PUT with a condition; gives what the store says, and raises FileExistsError where the condition does not hold."""
     try:
-        fs.pipe_file(path, content, **condition)
+        return fs.pipe_file(path, content, **condition)
     except OSError as error:
         said = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
         if said in ("PreconditionFailed", "ConditionalRequestConflict") or isinstance(error, FileExistsError):

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -29,7 +30,31 @@ ROOT = Path(__file__).parent.parent
 OURS = ("tasks", "expectations", "flows")
 MACROS = "tasks/sql/macros.sql"
 MACRO = re.compile(r"MACRO\s+(\w+)\s*\(([^)]*)\)\s+AS\b(.*)", re.DOTALL | re.IGNORECASE)
-Names = dict[str, list[ast.stmt]]
+PARSING = Lock()
+"""Held while Python parses: two threads at it raise SystemError now and then (python/cpython#106905)."""
+
+
+class Statement(NamedTuple):
+    """What is to be known of a statement at the top of a module, read once: many names lead to it."""
+
+    code: str
+    imports: frozenset[str]
+    """The modules that are imported in it."""
+    whole: ast.ImportFrom | None
+    """Itself, where it is an import of names."""
+    local: tuple[ast.ImportFrom, ...]
+    """All imports of names in it."""
+    uses: frozenset[tuple[str, str | None]]
+    """The names in it, each with the attribute that is taken of it there."""
+    queries: frozenset[str]
+    """Patterns of the queries that it names."""
+    paths: frozenset[str]
+    """Patterns of the files and folders that it names."""
+    is_folder: bool
+    """Whether it gives a name to the folder of its module."""
+
+
+Names = dict[str, list[Statement]]
 
 
 def digest(*parts: object) -> str:
@@ -141,26 +166,31 @@ def of_code(module: str, name: str) -> str:
 def reached(module: str, name: str) -> dict[str, str]:
     """Every piece of code that a name leads to, by where it stands, and every query and file that is named there."""
     found: dict[str, str] = {}
+    met = {(module, name)}
     waiting = [(module, name)]
     while waiting:
-        module, name = waiting.pop()
-        here = f"{module}.{name}"
-        if here in found:
-            continue
-        statements = names(module).get(name, [])
-        found[here] = "\n".join(map(ast.unparse, statements))
-        for statement in statements:
-            waiting += leads(module, statement)
-            found |= files(module, statement) | libraries(statement)
+        told, led = stands_for(*waiting.pop())
+        found |= told
+        waiting += led - met
+        met |= led
     return found
 
 
-def libraries(statement: ast.stmt) -> dict[str, str]:
+@cache
+def stands_for(module: str, name: str) -> tuple[dict[str, str], set[tuple[str, str]]]:
+    """The code of one name with the files and libraries that it names, and the names that it leads to."""
+    statements = names(module).get(name, [])
+    told = {f"{module}.{name}": "\n".join(statement.code for statement in statements)}
+    led: set[tuple[str, str]] = set()
+    for statement in statements:
+        led |= set(leads(module, statement))
+        told |= files(module, statement) | libraries(statement)
+    return told, led
+
+
+def libraries(statement: Statement) -> dict[str, str]:
     """The versions of the libraries that are imported in a statement."""
-    imported = [node for node in ast.walk(statement) if isinstance(node, ast.Import | ast.ImportFrom)]
-    modules = [alias.name for node in imported if isinstance(node, ast.Import) for alias in node.names]
-    modules += [node.module or "" for node in imported if isinstance(node, ast.ImportFrom)]
-    packages = {module.split(".")[0] for module in modules if module not in sources()}
+    packages = {module.split(".")[0] for module in statement.imports if module not in sources()}
     return {f"library {package}": installed(package) for package in packages & distributions().keys()}
 
 
@@ -185,19 +215,50 @@ def names(module: str) -> Names:
 @cache
 def bindings(text: str) -> Names:
     """The same of a module's text."""
+    with PARSING:
+        module = bare(ast.parse(text))
     found: Names = {"": []}
-    for statement in bare(ast.parse(text)).body:
-        for name in bound(statement) or [""]:
+    for node in module.body:
+        statement = read(node)
+        for name in bound(node) or [""]:
             found.setdefault(name, []).append(statement)
     return found
+
+
+def read(node: ast.stmt) -> Statement:
+    """What is to be known of a statement."""
+    inside = list(ast.walk(node))
+    imports = [part for part in inside if isinstance(part, ast.ImportFrom)]
+    modules = [alias.name for part in inside if isinstance(part, ast.Import) for alias in part.names]
+    attributes = {id(part.value): part.attr for part in inside if isinstance(part, ast.Attribute)}
+    calls = [part for part in inside if isinstance(part, ast.Call) and names_queries(part.func)]
+    paths = [part.right for part in inside if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Div)]
+    return Statement(
+        code=ast.unparse(node),
+        imports=frozenset([*modules, *(part.module or "" for part in imports)]),
+        whole=node if isinstance(node, ast.ImportFrom) and node.module else None,
+        local=tuple(part for part in imports if part.module),
+        uses=frozenset((part.id, attributes.get(id(part))) for part in inside if isinstance(part, ast.Name)),
+        queries=frozenset(pattern(argument) for call in calls for argument in call.args),
+        paths=frozenset(map(pattern, paths)) - {""},
+        is_folder=isinstance(node, ast.Assign) and ast.unparse(node.value) == "Path(__file__).parent",
+    )
+
+
+def names_queries(function: ast.expr) -> bool:
+    """Whether what is called takes the names of queries: `query`, and all of `warehouse`."""
+    match function:
+        case ast.Name(id="query") | ast.Attribute(value=ast.Name(id="warehouse")):
+            return True
+    return False
 
 
 @cache
 def sources() -> dict[str, str]:
     """The text of each of our modules, by its name."""
     paths = [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
-    names = (".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths)
-    return {name: path.read_text(encoding="utf-8") for name, path in zip(names, paths, strict=True)}
+    named = (".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths)
+    return {name: path.read_text(encoding="utf-8") for name, path in zip(named, paths, strict=True)}
 
 
 def bound(statement: ast.stmt) -> list[str]:
@@ -210,21 +271,18 @@ def bound(statement: ast.stmt) -> list[str]:
     return [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 
 
-def leads(module: str, statement: ast.stmt) -> Iterator[tuple[str, str]]:
+def leads(module: str, statement: Statement) -> Iterator[tuple[str, str]]:
     """The names in our modules that a statement speaks of: its own module's, and those of modules that it knows."""
-    if isinstance(statement, ast.ImportFrom) and statement.module:
-        yield from imported(statement, {alias.asname or alias.name for alias in statement.names})
+    if statement.whole:
+        yield from imported(statement.whole, {alias.asname or alias.name for alias in statement.whole.names})
         return
     yield module, ""
-    local = [node for node in ast.walk(statement) if isinstance(node, ast.ImportFrom)]
-    attributes = {id(node.value): node.attr for node in ast.walk(statement) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Name):
-            known = [s for s in [*local, *names(module).get(node.id, [])] if isinstance(s, ast.ImportFrom)]
-            targets = [target for s in known if s.module for target in imported(s, {node.id}, attributes.get(id(node)))]
-            yield from targets
-            if not targets and node.id in names(module):
-                yield module, node.id
+    for name, attribute in statement.uses:
+        known = [*statement.local, *(s.whole for s in names(module).get(name, []) if s.whole)]
+        targets = [target for whole in known for target in imported(whole, {name}, attribute)]
+        yield from targets
+        if not targets and name in names(module):
+            yield module, name
 
 
 def imported(statement: ast.ImportFrom, wanted: set[str], attribute: str | None = None) -> Iterator[tuple[str, str]]:
@@ -239,27 +297,22 @@ def imported(statement: ast.ImportFrom, wanted: set[str], attribute: str | None 
             yield statement.module, alias.name
 
 
-def files(module: str, statement: ast.stmt) -> dict[str, str]:
+def files(module: str, statement: Statement) -> dict[str, str]:
     """The content of the queries that a statement names, and of the files and folders beside its module.
 
     A constant `Path(__file__).parent` names all that stands there.
     """
-    found: dict[str, str] = {}
     path = ROOT.joinpath(*module.split("."))
     folder = path if path.is_dir() else path.parent
-    beside: list[Path] = []
-    for node in ast.walk(statement):
-        match node:
-            case ast.Call(func=ast.Name(id="query") | ast.Attribute(value=ast.Name(id="warehouse")), args=arguments):
-                named = [name for a in arguments for name in fnmatch.filter(queries(), pattern(a))]
-                found |= {f"{name}.sql": of_query(name) for name in named}
-            case ast.BinOp(op=ast.Div(), right=right) if wanted := pattern(right):
-                for path in sorted(folder.glob(wanted)):
-                    beside += [path, *sorted(path.rglob("*"))]
-    if isinstance(statement, ast.Assign) and ast.unparse(statement.value) == "Path(__file__).parent":
-        beside += sorted(folder.rglob("*"))
+    named = [name for wanted in statement.queries for name in fnmatch.filter(queries(), wanted)]
+    beside = [path for wanted in statement.paths for path in folder.glob(wanted)]
+    beside += [inside for path in beside for inside in path.rglob("*")]
+    if statement.is_folder:
+        beside += folder.rglob("*")
     told = (path for path in beside if path.is_file() and path.suffix not in (".py", ".pyc"))
-    return found | {str(path.relative_to(ROOT)): of_file(path) for path in told}
+    return {f"{name}.sql": of_query(name) for name in named} | {
+        str(path.relative_to(ROOT)): of_file(path) for path in told
+    }
 
 
 def pattern(named: ast.expr) -> str:

@@ -21,13 +21,16 @@ def own_environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 def started_with(home: Path) -> list[psutil.Process]:
-    """All processes whose Prefect home this is, whoever their parent is now."""
-    found = []
+    """All processes whose Prefect home this is, whoever their parent is now, and all that these started.
+
+    Ray's workers write their title over their environment: they are found by the process that started them.
+    """
+    found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get("PREFECT_HOME") == str(home):
-                found.append(process)
-    return found
+                found |= {each.pid: each for each in (process, *process.children(recursive=True))}
+    return list(found.values())
 
 
 def end(home: Path) -> None:

@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import s3fs
+from botocore.exceptions import BotoCoreError
+
+from tests.waiting import Late, until
 
 ACCESS_KEY, SECRET_KEY = "tests", "tests-secret"
 PORTS = ("s3.port", "master.port", "volume.port", "filer.port", "s3.port.iceberg", "s3.port.lance")
+SECONDS_TO_START = 120
 
 
 def environment(port: int) -> dict[str, str]:
@@ -38,25 +42,48 @@ def command(folder: Path, ports: list[int]) -> list[str]:
 @contextmanager
 def s3_server(folder: Path, ports: list[int]) -> Iterator[None]:
     """Serve buckets from `folder` until the body ends."""
-    starting = command(folder, ports)
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(starting, stdout=log, stderr=log)
-        try:
-            wait(server, f"http://127.0.0.1:{ports[0]}/healthz", folder / "log")
-            yield
-        finally:
-            server.kill()
-            server.wait()
+    server = start(folder, ports)
+    try:
+        yield
+    finally:
+        server.kill()
+        server.wait()
 
 
-def wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    """Ask until the server answers; an answer that refuses is one."""
-    while server.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=1)  # noqa: S310 (a server that we started)
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            continue
-        return
-    raise AssertionError(log.read_text()[-2000:])
+def start(folder: Path, ports: list[int]) -> subprocess.Popen[bytes]:
+    """A server that holds what it is given; a start that fails is tried once more."""
+    starting, files = command(folder, ports), client(ports[0])
+    for _ in range(2):
+        with (folder / "log").open("ab") as log:
+            server = subprocess.Popen(starting, stdout=log, stderr=log)
+        with suppress(Late):
+            until(lambda: server.poll() is not None or holds(files), SECONDS_TO_START)  # noqa: B023
+            if server.poll() is None:
+                return server
+        server.kill()
+        server.wait()
+    raise AssertionError((folder / "log").read_text(errors="replace")[-2000:])
+
+
+def client(port: int) -> s3fs.S3FileSystem:
+    """What asks the server once."""
+    files = s3fs.S3FileSystem(
+        key=ACCESS_KEY,
+        secret=SECRET_KEY,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        config_kwargs={"retries": {"total_max_attempts": 1}},
+        use_listings_cache=False,
+        skip_instance_cache=True,
+    )
+    files.retries = 1
+    return files
+
+
+def holds(files: s3fs.S3FileSystem) -> bool:
+    """Whether a file can be written and read again: the server answers before its volumes are there."""
+    try:
+        files.makedirs("ready", exist_ok=True)
+        files.pipe_file("ready/file", b"written")
+        return bool(files.cat_file("ready/file") == b"written")
+    except (OSError, BotoCoreError):
+        return False

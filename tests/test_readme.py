@@ -184,8 +184,23 @@ def test_the_shell_opens_the_catalog(scripted_run: Run) -> None:
     assert done.stdout.count(f" {rows[0]} ") == 2, done.stdout + done.stderr
 
 
+def machine_paths(root: Path, names: list[str], texts: list[str]) -> list[str]:
+    """Where the path of a checkout at `root` stands in texts; a short one may be a word of ours, but not what is in it."""
+    path = re.escape(str(root))
+    if len(root.parts) <= 3:
+        inside = "|".join(sorted({re.escape(name.split("/")[0]) for name in names}))
+        path = rf"(?<![\w.}}/-]){path}/(?:{inside})(?![\w-])"
+    return [found[0] for text in texts for found in re.finditer(path, text)]
+
+
 def test_no_machine_path_is_in_the_checkout() -> None:
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    files = [ROOT / name for name in tracked.stdout.split("\0") if name]
-    needle = str(ROOT)
-    assert not [file for file in files if file.is_file() and needle in file.read_text(errors="ignore")]
+    names = [name for name in tracked.stdout.split("\0") if (ROOT / name).is_file()]
+    texts = [(ROOT / name).read_text(errors="ignore") for name in names]
+    for root in (ROOT, Path("/data"), Path("/safepairs")):
+        assert machine_paths(root, names, texts) == []
+
+
+@pytest.mark.parametrize("root", ["/data", "/safepairs", "/opt/safepairs", "/home/me/safepairs"])
+def test_a_path_in_a_checkout_anywhere_is_a_machine_path(root: str) -> None:
+    assert machine_paths(Path(root), ["flows/pipeline.py", "Makefile"], [f'open("{root}/flows/x.toml")'])

@@ -1,4 +1,6 @@
 -- No prompt is blank.
-SELECT filename
+SELECT
+    prompt,
+    filename
 FROM prompts
 WHERE trim(prompt, ' ' || chr(9) || chr(10) || chr(13)) = ''

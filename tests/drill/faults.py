@@ -140,7 +140,8 @@ def s3_away(drill: Drill) -> tuple[str, Run]:
     run = drill.run_on_s3("s3-away", milliseconds=800)
     driver = run.start_and_wait()
     drill.machines.s3.stop()
-    time.sleep(SECONDS_AWAY)
+    back = time.monotonic() + SECONDS_AWAY
+    until(lambda: time.monotonic() >= back)
     drill.machines.s3.start()
     return finish(run, driver.wait()), run
 

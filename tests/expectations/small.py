@@ -1,10 +1,13 @@
 """Small candidates of any shape, made in this process: a scripted engine without a cluster and a server."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from flows.pipeline import build
@@ -75,3 +78,15 @@ def alone(**responder: object) -> Callable[[Config], Config]:
         return config.model_copy(update={"responders": (only,)})
 
     return change
+
+
+def copy(candidate: Candidate, folder: Path) -> Candidate:
+    """The same candidate in `folder`, to be spoiled."""
+    uri = str(folder / "copy")
+    shutil.copytree(candidate.uri, uri)
+    return replace(candidate, uri=uri)
+
+
+def replace_rows(path: str, query: str) -> None:
+    """Have the Parquet file at `path` hold what `query` gives."""
+    duckdb.from_arrow(duckdb.sql(query).to_arrow_table()).write_parquet(path)

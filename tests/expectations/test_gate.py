@@ -1,117 +1,251 @@
 import json
-import shutil
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import duckdb
 import pytest
 
+from expectations import agreement
+from expectations.failing import failing_rows
 from expectations.gate import SUITES, examine, open_candidate
-from expectations.outcome import GateOutcome
+from expectations.outcome import GateOutcome, RuleResult
 from expectations.rules import SQL
-from tasks.config import AgreementThreshold, load
-from tasks.release.candidate import Candidate, describe_files, write_candidate
+from tasks.config import AgreementThreshold
+from tasks.release.candidate import Candidate, describe_files
 from tasks.release.release import Release
 from tasks.tables import Stage
+from tests.expectations.small import copy, replace_rows
 
 Run = tuple[Path, Release, list[Stage]]
 
 DUAL, QA, SINGLE = "dual/scripted-a/train", "qa/scripted-a/train", "single/scripted-a/train"
+RESPONSES, VERDICTS, AGREEMENT = "annotations/responses", "annotations/verdicts", "annotations/agreement"
+
+
+class Defect(NamedTuple):
+    """What is spoiled in one row of a file: some of its columns; `doubled` is a row beside the one that it is like.
+
+    It is the first row that meets `where` and that no other defect has.
+    """
+
+    file: str
+    spoiled: str = ""
+    doubled: bool = False
+    where: str = "TRUE"
+
+
+LEAKED = "(SELECT upper(prompt) || '!' FROM '{uri}/qa/scripted-b/train.parquet' LIMIT 1)"
+SAFETY, SEVERITY = (
+    f"question = '{q}' AND \"between\" = 'models' AND measure = 'alpha'" for q in ("safety", "severity")
+)
 DEFECTS = {
-    "qa.qa_contradiction": (QA, "* REPLACE (NOT is_safe AS is_safe)"),
-    "qa.severity_level_in_range": (QA, "* REPLACE (if(is_safe, 0, 4) AS severity_level)"),
-    "qa.qa_digest": (QA, "* REPLACE (upper(sha256) AS sha256)"),
-    "qa.qa_blank_response": (QA, "* REPLACE (' ' AS response)"),
-    "qa.response_not_null": (QA, "* REPLACE (NULL::VARCHAR AS response)"),
-    "dual.dual_safer_is_unsafe": (DUAL, "* REPLACE (1 - safer_response_id AS safer_response_id)"),
-    "dual.better_response_id_known": (DUAL, "* REPLACE (2::BIGINT AS better_response_id)"),
-    "dual.dual_contradiction": (DUAL, "* REPLACE (NOT is_response_0_safe AS is_response_0_safe)"),
-    "dual.dual_blank_or_equal": (DUAL, "* REPLACE (response_1 AS response_0)"),
-    "dual.dual_digest": (DUAL, "* REPLACE (response_0_sha256 AS response_1_sha256)"),
-    "dual.dual_two_responders": (DUAL, "* REPLACE ('other' AS response_1_source)"),
-    "single.single_blank_or_equal": (SINGLE, "* REPLACE ('' AS response_0)"),
-    "single.single_digest": (SINGLE, "* REPLACE (prompt || '?' AS prompt)"),
-    "prompts.prompts_blank": ("prompts/train", "* REPLACE ('' AS prompt)"),
-    "responses.request_id_unique": ("annotations/responses", "* REPLACE ('x' AS request_id)"),
-    "responses.language_known": ("annotations/responses", "* REPLACE ('english' AS language)"),
-    "verdicts.verdicts_say_nothing": (
-        "annotations/verdicts",
-        "* REPLACE (NULL::VARCHAR AS problem, NULL::TINYINT AS winner)",
+    "qa.qa_contradiction": Defect(QA, "is_safe = NOT is_safe"),
+    "qa.severity_level_in_range": Defect(QA, "severity_level = 4", where="NOT is_safe"),
+    "qa.qa_digest": Defect(QA, "sha256 = upper(sha256)"),
+    "qa.qa_blank_response": Defect(QA, "response = ' '"),
+    "qa.response_not_null": Defect(QA, "response = NULL"),
+    "qa.qa_twice": Defect(QA, doubled=True),
+    "qa.qa_conflicting_labels": Defect(QA, "severity_level = (severity_level + 1) % 4", doubled=True),
+    "dual.dual_safer_is_unsafe": Defect(
+        DUAL, "is_response_0_safe = TRUE, is_response_1_safe = FALSE, safer_response_id = 1"
     ),
-    "labels.agreement_in_range": ("annotations/labels", "* REPLACE (agreement + 2 AS agreement)"),
-    "preferences.safer_agreement_in_range": (
-        "annotations/preferences",
-        "* REPLACE (safer_agreement + 2 AS safer_agreement)",
-    ),
-    "agreement.value_in_range": ("annotations/agreement", "* REPLACE (1.5::DOUBLE AS value)"),
-    "dropped.reason_not_null": ("dropped", "* REPLACE (NULL::VARCHAR AS reason)"),
-    "release.release_counts": ("annotations/stages", "* REPLACE (rows_in + 1 AS rows_in)"),
-    "release.release_qa_orphans": ("prompts/train", "* REPLACE (prompt || ' indeed' AS prompt)"),
-    "release.release_dual_orphans": (QA, "* REPLACE ('other' AS response_source)"),
-    "release.release_annotation_orphans": ("annotations/responses", "* REPLACE ('x' || response_id AS response_id)"),
+    "dual.better_response_id_known": Defect(DUAL, "better_response_id = 2"),
+    "dual.dual_contradiction": Defect(DUAL, "is_response_0_safe = NOT is_response_0_safe"),
+    "dual.dual_blank_or_equal": Defect(DUAL, "response_0 = response_1"),
+    "dual.dual_digest": Defect(DUAL, "response_1_sha256 = response_0_sha256"),
+    "dual.dual_two_responders": Defect(DUAL, "response_1_source = 'other'"),
+    "dual.dual_twice": Defect(DUAL, doubled=True),
+    "dual.dual_mirrored": Defect(DUAL, "response_0 = response_1, response_1 = response_0", doubled=True),
+    "single.single_blank_or_equal": Defect(SINGLE, "response_0 = ''"),
+    "single.single_digest": Defect(SINGLE, "prompt = prompt || '?'"),
+    "single.single_twice": Defect(SINGLE, doubled=True),
+    "prompts.prompts_blank": Defect("prompts/train", "prompt = ''"),
+    "prompts.prompt_unique": Defect("prompts/train", doubled=True),
+    "responses.request_id_unique": Defect(RESPONSES, doubled=True),
+    "responses.language_known": Defect(RESPONSES, "language = 'english'"),
+    "verdicts.verdicts_say_nothing": Defect(VERDICTS, "is_safe = NULL, winner = NULL, problem = NULL"),
+    "verdicts.verdict_id_question_unique": Defect(VERDICTS, doubled=True),
+    "labels.agreement_in_range": Defect("annotations/labels", "agreement = agreement + 2"),
+    "preferences.safer_agreement_in_range": Defect("annotations/preferences", "safer_agreement = safer_agreement + 2"),
+    "agreement.value_in_range": Defect(AGREEMENT, "value = 1.5"),
+    "agreement.agreement_not_reached": Defect(AGREEMENT, "value = 0.55", where=SAFETY),
+    "agreement.agreement_not_reached_warned": Defect(AGREEMENT, "value = 0.45", where=SEVERITY),
+    "dropped.reason_not_null": Defect("dropped", "reason = NULL"),
+    "release.release_counts": Defect("annotations/stages", "rows_in = rows_in + 1", where="stage = 'people_to_labels'"),
+    "release.release_leak": Defect("prompts/test", f"prompt = {LEAKED}"),
+    "release.release_qa_orphans": Defect(QA, "prompt = prompt || ' indeed'"),
+    "release.release_dual_orphans": Defect(QA, "response_source = 'other'"),
+    "release.release_single_orphans": Defect(SINGLE, "response_0_source = 'other'"),
+    "release.release_annotation_orphans": Defect(RESPONSES, "response_id = 'x' || response_id"),
+    "release.release_missing_answers": Defect(RESPONSES, "response = 'Never said.'"),
 }
+KEYS = {
+    "prompts": ("prompt",),
+    "qa": ("sha256",),
+    "dual": ("response_0_sha256",),
+    "single": ("response_0_sha256",),
+    "responses": ("request_id", "response_id"),
+    "verdicts": ("verdict_id",),
+    "labels": ("response_id",),
+    "preferences": ("pair_id",),
+    "agreement": ("value",),
+    "stages": ("stage",),
+    "dropped": ("id",),
+}
+"""What tells the rows of a table apart, wherever they are shown."""
+THRESHOLDS = (
+    AgreementThreshold(question="safety", at_least=0.6, severity="critical"),
+    AgreementThreshold(question="severity", at_least=0.5, severity="warning"),
+)
 
 
-@pytest.fixture(scope="session")
-def candidate(tmp_path_factory: pytest.TempPathFactory, scripted_run: Run) -> Candidate:
-    folder, _, stages = scripted_run
-    root = str(tmp_path_factory.mktemp("candidate"))
-    return write_candidate(load(str(folder / "config.toml")), stages, "2026.01.01", "0123456789", root)
+def plant(uri: str) -> dict[str, set[object]]:
+    """Spoil the candidate at `uri` with every defect, each in a row of its own; the keys of that row, before and after."""
+    planted: dict[str, set[object]] = {}
+    for file in dict.fromkeys(defect.file for defect in DEFECTS.values()):
+        path, taken = f"{uri}/{file}.parquet", [0]
+        (keys,) = (keys for table, keys in KEYS.items() if table in file.split("/"))
+        with duckdb.connect() as connection:
+            connection.execute(f"CREATE TABLE rows AS SELECT row_number() OVER () AS place, * FROM '{path}'")
+            for rule, (_, spoiled, doubled, where) in ((r, d) for r, d in DEFECTS.items() if d.file == file):
+                unused = f"({where}) AND place > 0 AND NOT list_contains({taken}, place)"
+                place: int = connection.execute(f"SELECT min(place) FROM rows WHERE {unused}").fetchall()[0][0]
+                taken.append(place)
+                shown = f"SELECT {', '.join(keys)} FROM rows WHERE place = {place}"
+                planted[rule] = {key for row in connection.execute(shown).fetchall() for key in row}
+                if doubled:
+                    connection.execute(
+                        f"INSERT INTO rows SELECT * REPLACE (-{place} AS place) FROM rows WHERE place = {place}"
+                    )
+                    place = -place
+                if spoiled:
+                    connection.execute(f"UPDATE rows SET {spoiled.replace('{uri}', uri)} WHERE place = {place}")
+                planted[rule] |= {key for row in connection.execute(shown).fetchall() for key in row}
+            connection.table("rows").project("* EXCLUDE (place)").write_parquet(path)
+    return planted
 
 
-def copy(candidate: Candidate, folder: Path) -> Candidate:
-    uri = str(folder / "copy")
-    shutil.copytree(candidate.uri, uri)
-    return replace(candidate, uri=uri)
+@dataclass(frozen=True)
+class Spoiled:
+    """A candidate with every defect, which rows have it, and what the gate says."""
+
+    uri: str
+    planted: dict[str, set[object]]
+    outcome: GateOutcome
+
+    def result(self, rule: str) -> RuleResult:
+        (found,) = (result for result in self.outcome.results if f"{result.suite}.{result.rule}" == rule)
+        return found
+
+    def failing(self, rule: str) -> list[tuple[Any, ...]]:
+        return duckdb.read_parquet(f"{self.uri}/gate/failing/{rule}.parquet").fetchall()
 
 
-def replace_rows(path: str, query: str) -> None:
-    duckdb.from_arrow(duckdb.sql(query).to_arrow_table()).write_parquet(path)
-
-
-def spoil(uri: str, file: str, select: str) -> None:
-    path = f"{uri}/{file}.parquet"
-    replace_rows(path, f"SELECT {select} FROM '{path}'")
+@pytest.fixture(scope="module")
+def spoiled(candidate: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Spoiled:
+    uri = copy(candidate, tmp_path_factory.mktemp("spoiled")).uri
+    planted = plant(uri)
+    replace_rows(f"{uri}/single/scripted-b/test.parquet", f"FROM '{uri}/single/scripted-b/test.parquet' LIMIT 0")
+    files = tuple(describe_files(uri))
+    with (Path(uri) / "README.md").open("a") as card:
+        card.write("\nOne more line.\n")
+    (Path(uri) / "stray.txt").write_text("?")
+    return Spoiled(uri, planted, examine(uri, files, THRESHOLDS))
 
 
 def broken(outcome: GateOutcome, of_rule: str = "violated") -> set[str]:
     return {f"{result.suite}.{result.rule}" for result in outcome.results if result.outcome == of_rule}
 
 
-def test_a_clean_candidate_passes(candidate: Candidate, tmp_path: Path) -> None:
+def values(rows: list[tuple[Any, ...]]) -> Iterator[object]:
+    """All words and numbers that stand in rows, also in lists."""
+    for row in rows:
+        for value in row:
+            yield from value if isinstance(value, list) else [] if isinstance(value, dict) else [value]
+
+
+def test_a_clean_candidate_passes_and_is_published_with_its_warnings(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
-    outcome = examine(copied.uri, copied.files, ())
+    outcome = examine(copied.uri, copied.files, [THRESHOLDS[1]])
     assert outcome.passed
     assert {result.suite for result in outcome.results} == set(SUITES)
+    assert not any(result.refuses for result in outcome.results)
+    assert "agreement.agreement_not_reached_warned" in broken(outcome)
+    assert not broken(outcome) & {rule for rule in DEFECTS if not rule.endswith("_warned")}
     assert json.loads((Path(copied.uri) / "gate/verdict.json").read_text())["passed"]
     assert (Path(copied.uri) / "gate/docs/index.html").is_file()
 
 
-def rounds() -> list[dict[str, str]]:
-    """The defects by rule, at most one of each file a round; rules across tables have a round each."""
-    found: list[dict[str, str]] = []
-    for rule, (file, _) in DEFECTS.items():
-        free = (r for r in found if file not in r.values() and not any(name.startswith("release.") for name in r))
-        target = None if rule.startswith("release.") else next(free, None)
-        if target is None:
-            found.append(target := {})
-        target[rule] = file
-    return found
+@pytest.mark.parametrize("rule", DEFECTS)
+def test_every_defect_is_refused_by_its_rule_and_its_row_is_written_out(spoiled: Spoiled, rule: str) -> None:
+    result = spoiled.result(rule)
+    assert (result.outcome, result.refuses) == ("violated", not rule.endswith("_warned"))
+    assert (spoiled.planted[rule] - {None}) & set(values(spoiled.failing(rule)))
 
 
-@pytest.mark.parametrize("planted", rounds(), ids="+".join)
-def test_every_defect_is_refused_by_its_rule_and_its_rows_are_written_out(
-    candidate: Candidate, tmp_path: Path, planted: dict[str, str]
+def test_a_spoiled_candidate_is_refused_and_the_verdict_says_what_each_rule_said(spoiled: Spoiled) -> None:
+    written = json.loads((Path(spoiled.uri) / "gate/verdict.json").read_text())
+    assert (spoiled.outcome.passed, written["passed"]) == (False, False)
+    assert [result["said"] for result in written["results"]] == [result.said for result in spoiled.outcome.results]
+
+
+def test_what_does_not_load_is_named_with_its_config_its_split_and_what_datasets_says(spoiled: Spoiled) -> None:
+    result = spoiled.result("release.release_loads")
+    assert result.refuses
+    assert result.said.startswith("datasets single-scripted-b test: ValueError: ")
+
+
+def test_a_repeated_row_is_written_out_with_how_often_it_stands_there(spoiled: Spoiled) -> None:
+    assert [row[-1] for row in spoiled.failing("dual.dual_twice")] == [2]
+
+
+def test_files_that_are_not_what_the_manifest_says_are_refused(spoiled: Spoiled) -> None:
+    assert spoiled.result("release.release_files").refuses
+    assert set(values(spoiled.failing("release.release_files"))) == {"README.md", "stray.txt"}
+
+
+def test_what_the_gate_writes_holds_no_prompt_and_no_answer(spoiled: Spoiled) -> None:
+    texts = {
+        text[:16].lower()
+        for text in values(duckdb.sql(f"SELECT prompt, response FROM '{spoiled.uri}/qa/*/*.parquet'").fetchall())
+        if isinstance(text, str) and text.strip()
+    }
+    pages = [path for path in (Path(spoiled.uri) / "gate").rglob("*") if path.suffix in {".html", ".json"}]
+    assert texts
+    assert any(path.suffix == ".html" for path in pages)
+    for page in pages:
+        shown = page.read_text().lower()
+        assert not [text for text in texts if text in shown]
+
+
+def test_a_table_of_other_columns_is_refused_and_a_crashed_rule_is_told_from_a_violated_one(
+    candidate: Candidate, tmp_path: Path
 ) -> None:
     copied = copy(candidate, tmp_path)
-    for rule, file in planted.items():
-        spoil(copied.uri, file, DEFECTS[rule][1])
+    for path in Path(copied.uri).glob("qa/*/*.parquet"):
+        replace_rows(str(path), f"SELECT * EXCLUDE (prompt_source) FROM '{path}'")
+    path = Path(copied.uri) / "annotations/preferences.parquet"
+    replace_rows(str(path), f"SELECT * EXCLUDE (better_agreement) FROM '{path}'")
     outcome = examine(copied.uri, tuple(describe_files(copied.uri)), ())
     assert not outcome.passed
-    assert set(planted) <= broken(outcome)
-    for rule in planted:
-        assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{rule}.parquet").fetchall()
+    assert "qa.columns" in broken(outcome)
+    assert "preferences.preferences_depend_on_order" in broken(outcome, "crashed")
+    assert all(result.said and result.refuses for result in outcome.results if result.outcome == "crashed")
+
+
+def opened(
+    candidate: Candidate, folder: Path, thresholds: tuple[AgreementThreshold, ...] = ()
+) -> duckdb.DuckDBPyConnection:
+    """The gate's database of a candidate, without what loads."""
+    database = str(folder / "gate.duckdb")
+    open_candidate(database, candidate.uri, candidate.files, thresholds, [])
+    return duckdb.connect(database)
+
+
+def failing(connection: duckdb.DuckDBPyConnection, rule: str) -> list[tuple[Any, ...]]:
+    return connection.execute((SQL / f"{rule}.sql").read_text()).fetchall()
 
 
 NEW_STAGE = "SELECT * REPLACE ('prompts_to_songs' AS stage, 0 AS rows_in, 0 AS rows_kept, 0 AS rows_dropped)"
@@ -131,9 +265,8 @@ def test_a_stage_that_nothing_recounts_and_a_recount_of_no_stage_are_refused(
     copied = copy(candidate, tmp_path)
     path = f"{copied.uri}/annotations/stages.parquet"
     replace_rows(path, query.format(path))
-    assert "release.release_counts" in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
-    failing = duckdb.read_parquet(f"{copied.uri}/gate/failing/release.release_counts.parquet")
-    assert failing.select("stage").fetchall() == [(stage,)]
+    with opened(copied, tmp_path) as connection:
+        assert [row[0] for row in failing(connection, "release_counts")] == [stage]
 
 
 @pytest.mark.parametrize(
@@ -155,10 +288,8 @@ def test_a_row_that_is_lost_anywhere_is_missed_by_its_stage(
     path = f"{copied.uri}/{file}.parquet"
     ((lost,),) = duckdb.read_parquet(path).limit(1).select("stage" if file == "dropped" else f"'{stage}'").fetchall()
     replace_rows(path, f"FROM '{path}' OFFSET 1")
-    database = str(tmp_path / "gate.duckdb")
-    open_candidate(database, copied.uri, copied.files, ())
-    with duckdb.connect(database) as connection:
-        assert lost in {row[0] for row in connection.execute((SQL / "release_counts.sql").read_text()).fetchall()}
+    with opened(copied, tmp_path) as connection:
+        assert lost in {row[0] for row in failing(connection, "release_counts")}
 
 
 @pytest.mark.parametrize(
@@ -179,35 +310,8 @@ def test_a_copy_on_the_other_side_of_the_split_is_found_whatever_the_stage_made_
     for split, prompt in (("train", train), ("test", test)):
         path = f"{copied.uri}/prompts/{split}.parquet"
         replace_rows(path, f"FROM '{path}' UNION ALL SELECT $${prompt}$$, 'tests'")
-    database = str(tmp_path / "gate.duckdb")
-    open_candidate(database, copied.uri, copied.files, ())
-    with duckdb.connect(database) as connection:
-        found = connection.execute((SQL / "release_leak.sql").read_text()).fetchall()
-    assert {prompt for _, prompts in found for prompt in prompts} == {train, test}
-
-
-def test_a_prompt_on_both_sides_of_the_split_is_refused(candidate: Candidate, tmp_path: Path) -> None:
-    copied = copy(candidate, tmp_path)
-    train, test = (f"{copied.uri}/prompts/{split}.parquet" for split in ("train", "test"))
-    leaked = f"SELECT * REPLACE (upper(prompt) || '!' AS prompt) FROM '{train}' LIMIT 1"
-    replace_rows(test, f"FROM '{test}' UNION ALL ({leaked})")
-    assert "release.release_leak" in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
-
-
-def test_a_table_of_other_columns_is_refused(candidate: Candidate, tmp_path: Path) -> None:
-    copied = copy(candidate, tmp_path)
-    for path in Path(copied.uri).glob("qa/*/*.parquet"):
-        replace_rows(str(path), f"SELECT * EXCLUDE (prompt_source) FROM '{path}'")
-    assert "qa.columns" in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
-
-
-def test_duplicate_rows_are_refused(candidate: Candidate, tmp_path: Path) -> None:
-    copied = copy(candidate, tmp_path)
-    path = f"{copied.uri}/{DUAL}.parquet"
-    replace_rows(path, f"FROM '{path}' UNION ALL FROM '{path}'")
-    rule = "dual.dual_twice"
-    assert rule in broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
-    assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{rule}.parquet").fetchall()[0][-1] == 2
+    with opened(copied, tmp_path) as connection:
+        assert {prompt for _, prompts in failing(connection, "release_leak") for prompt in prompts} == {train, test}
 
 
 def test_two_answers_that_share_the_published_digest_are_two(candidate: Candidate, tmp_path: Path) -> None:
@@ -215,85 +319,40 @@ def test_two_answers_that_share_the_published_digest_are_two(candidate: Candidat
     path = f"{copied.uri}/{QA}.parquet"
     moved = "prompt || response[:1] AS prompt, response[2:] AS response, NOT is_safe AS is_safe"
     replace_rows(path, f"FROM '{path}' UNION ALL SELECT * REPLACE ({moved}) FROM '{path}'")
-    refused = broken(examine(copied.uri, tuple(describe_files(copied.uri)), ()))
-    assert not refused & {"qa.qa_digest", "qa.qa_twice", "qa.qa_conflicting_labels"}
+    with opened(copied, tmp_path) as connection:
+        assert not any(failing(connection, rule) for rule in ("qa_digest", "qa_twice", "qa_conflicting_labels"))
 
 
-def test_files_that_are_not_what_the_manifest_says_are_refused(candidate: Candidate, tmp_path: Path) -> None:
-    copied = copy(candidate, tmp_path)
-    with (Path(copied.uri) / "README.md").open("a") as card:
-        card.write("\nOne more line.\n")
-    (Path(copied.uri) / "stray.txt").write_text("?")
-    outcome = examine(copied.uri, copied.files, ())
-    assert not outcome.passed
-    failing = duckdb.read_parquet(f"{copied.uri}/gate/failing/release.release_files.parquet").fetchall()
-    assert {path for (path,) in failing} == {"README.md", "stray.txt"}
+REACHED = {"safety": 0.7, "severity": 0.6, "helpfulness": 0.5, "harmlessness": None, "overall": float("nan")}
+"""How far annotators agree on each question, of which 0.6 is asked; NaN where that row is lost."""
 
 
-def test_a_rule_that_crashes_refuses_and_is_told_from_a_violated_one(candidate: Candidate, tmp_path: Path) -> None:
-    copied = copy(candidate, tmp_path)
-    spoil(copied.uri, "annotations/preferences", "* EXCLUDE (better_agreement)")
-    outcome = examine(copied.uri, tuple(describe_files(copied.uri)), ())
-    assert not outcome.passed
-    assert "preferences.preferences_depend_on_order" in broken(outcome, "crashed")
-    assert all(result.said for result in outcome.results if result.outcome == "crashed")
-
-
-def test_what_the_gate_writes_holds_no_prompt_and_no_answer(candidate: Candidate, tmp_path: Path) -> None:
-    copied = copy(candidate, tmp_path)
-    spoil(copied.uri, QA, "* REPLACE ('sesame ' || response AS response, 9 AS severity_level)")
-    spoil(copied.uri, "prompts/train", "* REPLACE ('sesame' AS prompt)")
-    assert not examine(copied.uri, tuple(describe_files(copied.uri)), ()).passed
-    pages = [path for path in (Path(copied.uri) / "gate").rglob("*") if path.suffix in {".html", ".json"}]
-    assert pages
-    assert not any("sesame" in page.read_text() for page in pages)
-
-
-def agreeing(folder: str, value: float | None) -> tuple[dict[str, object], ...]:
-    """The files of a candidate whose annotators agree on safety as much as `value` says; NaN where that row is lost."""
-    path = f"{folder}/annotations/agreement.parquet"
-    row = "question = 'safety' AND \"between\" = 'models' AND measure = 'alpha'"
-    said = "NULL" if value is None else f"{value}"
-    replaced = f"SELECT * REPLACE (if({row}, {said}, value)::DOUBLE AS value) FROM '{path}'"
-    replace_rows(path, f"FROM '{path}' WHERE NOT ({row})" if value != value else replaced)  # noqa: PLR0124
-    return tuple(describe_files(folder))
-
-
-NOT_REACHED, WARNED = "agreement.agreement_not_reached", "agreement.agreement_not_reached_warned"
-
-
-@pytest.mark.parametrize(
-    ("value", "severity", "passed", "violated"),
-    [
-        (0.7, "critical", True, None),
-        (0.6, "critical", True, None),
-        (0.5, "critical", False, NOT_REACHED),
-        (None, "critical", False, NOT_REACHED),
-        (float("nan"), "critical", False, NOT_REACHED),
-        (0.5, "warning", True, WARNED),
-        (None, "warning", True, WARNED),
-    ],
-)
 def test_an_agreement_that_is_not_reached_or_does_not_exist_is_a_violation(
-    candidate: Candidate,
-    tmp_path: Path,
-    value: float | None,
-    severity: Literal["critical", "warning"],
-    passed: bool,
-    violated: str | None,
+    candidate: Candidate, tmp_path: Path
 ) -> None:
     copied = copy(candidate, tmp_path)
-    threshold = AgreementThreshold(question="safety", at_least=0.6, severity=severity)
-    outcome = examine(copied.uri, agreeing(copied.uri, value), [threshold])
-    assert outcome.passed == passed
-    found = {rule for rule in broken(outcome) if rule.startswith("agreement")}
-    assert found == ({violated} if violated else set())
-    if violated:
-        assert duckdb.read_parquet(f"{copied.uri}/gate/failing/{violated}.parquet").fetchall()[0][:3] == (
-            "safety",
-            "models",
-            "alpha",
+    path = f"{copied.uri}/{AGREEMENT}.parquet"
+    asked = "\"between\" = 'models' AND measure = 'alpha'"
+    for question, value in REACHED.items():
+        row = f"question = '{question}' AND {asked}"
+        said = (
+            f"SELECT * REPLACE (if({row}, {'NULL' if value is None else value}, value)::DOUBLE AS value) FROM '{path}'"
         )
+        replace_rows(path, f"FROM '{path}' WHERE NOT ({row})" if value != value else said)  # noqa: PLR0124
+    severities: tuple[Literal["critical", "warning"], ...] = ("critical", "warning")
+    thresholds = tuple(
+        AgreementThreshold(question=question, at_least=0.6, severity=severity)
+        for question in REACHED
+        for severity in severities
+    )
+    with opened(copied, tmp_path, thresholds) as connection:
+        for rule in agreement.EXPECTATIONS:
+            if rule.meta["rule"].startswith("agreement_not_reached"):
+                rows = failing_rows(connection, "agreement", rule.configuration)
+                assert rows is not None
+                assert {row[:3] for row in rows.fetchall()} == {
+                    (question, "models", "alpha") for question in ("helpfulness", "harmlessness", "overall")
+                }
 
 
 def test_warnings_are_published_with_the_release(scripted_run: Run) -> None:

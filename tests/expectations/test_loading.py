@@ -1,6 +1,3 @@
-import json
-import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +11,13 @@ from expectations.outcome import GateOutcome, why_refused
 from expectations.rules import SQL
 from tasks.release.candidate import Candidate, describe_files
 from tasks.release.release import views
-from tests.expectations.small import alone, candidate_of, share
+from tests.expectations.small import alone, candidate_of, copy, replace_rows, share
 
 PROMPTS = [f"How do I plant {number} tulips?" for number in range(6)]
 RESPONDERS = ("scripted-a", "scripted-b")
 SAME = "The same words each time."
 SAFE = {"analysis": "Fine.", "is_safe": True}
 UNSAFE = {"analysis": "Not so.", "is_safe": False, "harm_category": ["Violence"], "severity_level": 2}
-
-
-@pytest.fixture(scope="module")
-def candidate(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
-    prompts = [f"How do I plant {number} tulips?" for number in range(16)]
-    made = candidate_of(tmp_path_factory.mktemp("candidate"), prompts, change=share(0.5))
-    assert all(file["rows"] for file in made.files if file["path"].startswith(("qa/", "dual/")))
-    return made
-
-
-def copy(candidate: Candidate, folder: Path) -> Candidate:
-    shutil.copytree(candidate.uri, folder / "copy")
-    return replace(candidate, uri=str(folder / "copy"))
 
 
 def examined(candidate: Candidate) -> GateOutcome:
@@ -48,11 +32,11 @@ def loads(outcome: GateOutcome) -> str:
 
 SHAPES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "one pair": (PROMPTS[:1], {"change": alone(samples=1)}),
-    "a responder without pairs": (PROMPTS, {"responses": {"scripted-a": SAME}}),
-    "all in train": (PROMPTS, {"change": share(0)}),
-    "all in test": (PROMPTS, {"change": share(1 - 1e-9)}),
-    "all safe": (PROMPTS, {"label": SAFE}),
-    "all unsafe": (PROMPTS, {"label": UNSAFE}),
+    "a responder without pairs, all in train and safe": (
+        PROMPTS,
+        {"responses": {"scripted-a": SAME}, "change": share(0), "label": SAFE},
+    ),
+    "all in test and unsafe": (PROMPTS, {"change": share(1 - 1e-9), "label": UNSAFE}),
 }
 """Releases that are small or one-sided: prompts, and what is unusual."""
 
@@ -111,27 +95,19 @@ def test_what_the_card_promises_and_does_not_load_is_refused_with_config_split_a
     spoiled, how, said = DEFECTS[defect]
     path = Path(copied.uri) / spoiled
     if path.suffix == ".parquet":
-        duckdb.from_arrow(duckdb.sql(how.format(f"FROM '{path}'")).to_arrow_table()).write_parquet(str(path))
+        replace_rows(str(path), how.format(f"FROM '{path}'"))
     else:
         card = Path(copied.uri) / "README.md"
         assert spoiled in card.read_text()
         card.write_text(card.read_text().replace(spoiled, how))
     database = str(tmp_path / "gate.duckdb")
-    open_candidate(database, copied.uri, tuple(describe_files(copied.uri)), ())
+    files = tuple(describe_files(copied.uri))
+    catalog = views("main", copied.uri, (file["path"] for file in files))
+    open_candidate(database, copied.uri, files, (), load_all(copied.uri, catalog))
     with duckdb.connect(database) as connection:
         found = connection.sql((SQL / "release_loads.sql").read_text()).select("said").fetchall()[0][0]
     assert found.startswith(f"datasets {said}" if said else "datasets: ")
     assert "\n" not in found
-
-
-def test_the_outcome_names_the_config_the_split_and_what_datasets_says(candidate: Candidate, tmp_path: Path) -> None:
-    copied = copy(candidate, tmp_path)
-    path = Path(copied.uri) / "qa/scripted-a/test.parquet"
-    duckdb.from_arrow(duckdb.sql(f"FROM '{path}' LIMIT 0").to_arrow_table()).write_parquet(str(path))
-    outcome = examined(copied)
-    assert loads(outcome).startswith("datasets qa-scripted-a test: ValueError: ")
-    written = json.loads((Path(copied.uri) / "gate/verdict.json").read_text())
-    assert loads(outcome) in {result["said"] for result in written["results"]}
 
 
 def test_a_view_of_the_catalog_that_cannot_be_queried_is_refused(candidate: Candidate, tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import pytest
 
 from flows.pipeline import main
 from tests.conftest import ROOT, write_config
+from tests.processes import program
 
 
 def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
@@ -100,19 +100,14 @@ def test_storage_that_cannot_be_written_is_one_line(
     )
 
 
-def run(config: Path, *before: str) -> subprocess.CompletedProcess[str]:
-    command = [*before, sys.executable, "-m", "flows.pipeline", str(config)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
+@pytest.mark.machinery
 def test_a_fault_found_while_running_has_no_stack_trace(tmp_path: Path) -> None:
-    done = run(write_config(tmp_path, prompts=["", "x" * 100_000, "a\x00b"]))
-    assert done.returncode == 2
-    assert (
-        "no usable prompt among 3 rows (1 NUL character, 1 blank, 1 too long)"
-        in done.stderr.splitlines()[-2] + done.stderr
-    )
-    assert "Traceback" not in done.stdout + done.stderr
+    config, log = write_config(tmp_path, prompts=["", "x" * 100_000, "a\x00b"]), tmp_path / "log"
+    with program([sys.executable, "-m", "flows.pipeline", config], tmp_path / "prefect", log) as started:
+        assert started.wait() == 2
+    said = log.read_text()
+    assert "no usable prompt among 3 rows (1 NUL character, 1 blank, 1 too long)" in said
+    assert "Traceback" not in said
 
 
 def can_mount() -> bool:
@@ -123,6 +118,8 @@ def can_mount() -> bool:
     )
 
 
+@pytest.mark.long
+@pytest.mark.machinery
 @pytest.mark.skipif(not can_mount(), reason="a full disk is made by mounting one, which this system forbids")
 def test_a_full_disk_stops_the_run_with_one_line_and_nothing_half_written(tmp_path: Path) -> None:
     config = write_config(tmp_path, storage=tmp_path / "disk/storage", prompts=[f"Why {i}?" for i in range(400)])
@@ -132,16 +129,12 @@ def test_a_full_disk_stops_the_run_with_one_line_and_nothing_half_written(tmp_pa
         f"mount -t tmpfs -o size=160k tmpfs {tmp_path}/disk && {sys.executable} -m flows.pipeline {config}; "
         f"code=$?; cp -r {tmp_path}/disk/storage {kept}; exit $code"
     )
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=dict(os.environ),
-    )
-    assert done.returncode == 2, done.stderr
-    assert "No space left on device" in done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+    log = tmp_path / "log"
+    with program(["unshare", "-rm", "sh", "-c", script], tmp_path / "prefect", log) as started:
+        code = started.wait()
+    said = log.read_text()
+    assert code == 2, said
+    assert "No space left on device" in said
+    assert "Traceback" not in said
     assert not (kept / "releases").exists()
     assert not [path for path in kept.rglob("*") if path.suffix == ".partial"]

@@ -1,24 +1,31 @@
-import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 
-from flows.pipeline import main, pipeline, plan
+from flows.pipeline import main, plan
+from flows.prompts_to_responses import prompts_to_responses
 from flows.running import clusters
 from flows.running.clusters import alone, job_runner, manifest
+from flows.running.perform import perform_in_plan, perform_in_run
 from tasks import config as configs
 from tasks.config import Cluster, KubeRay
 from tasks.engines.scripted import Scripted
 from tasks.engines.vllm import Vllm
 from tasks.errors import BudgetSpent, ModelError, StorageError
-from tasks.tables import Cost, Ref
+from tasks.prompts.prompts import build_prompts
+from tasks.tables import Cost, Ref, Stage
 from tasks.work.job import Job, Progress, RunJob, Tell
 from tests.conftest import ROOT, asked, write_config
+from tests.flows.here import answer, run_here
+from tests.processes import own_environment
 
+BLOCK_ROWS = 8
 OF_A_RESPONDER = 12 * 3
 """Requests: twelve prompts, three samples each."""
 
@@ -31,19 +38,20 @@ def add(config: Path, text: str) -> Path:
 def test_a_run_stops_when_its_budget_of_tokens_is_spent_and_the_next_one_goes_on(
     tmp_path: Path, cluster: RunJob, prefect_server: None
 ) -> None:
-    config = add(write_config(tmp_path), "\n[budget]\nmax_tokens = 200\n")
-    with pytest.raises(BudgetSpent, match="max_tokens is 200"):
-        pipeline(str(config))
-    first = asked(tmp_path)
-    assert 0 < len(first) <= OF_A_RESPONDER
-    write_config(tmp_path)
-    pipeline(str(config))
-    second = asked(tmp_path)[len(first) :]
-    assert len(set(first) & set(second)) <= 2 * 8
-    assert len(second) == len(set(second))
+    config = configs.load(str(add(write_config(tmp_path), "\n[budget]\nmax_tokens = 200\n")))
+    with pytest.raises(BudgetSpent, match="max_tokens is 200"), job_runner(config, config.storage, lambda: None) as run:
+        run_here(config, run)
+    answered = run_here(config)[1]
+    costs = [answered.costs[f"responses by scripted-{name}"] for name in "ab"]
+    assert costs[0].found >= BLOCK_ROWS
+    assert [cost.asked + cost.found for cost in costs] == [OF_A_RESPONDER, OF_A_RESPONDER]
+    assert costs[1].found == 0
+    again = Counter(asked(tmp_path))
+    assert set(again.values()) <= {1, 2}
+    assert list(again.values()).count(2) <= 2 * BLOCK_ROWS
 
 
-def test_a_run_stops_when_its_gpu_hours_are_spent(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stops_when_its_gpu_hours_are_spent() -> None:
     budget = configs.Budget(max_gpu_hours=0.5)
     clusters.keep_to(budget, Cost(gpu_seconds=1799), "answers")
     with pytest.raises(BudgetSpent, match=r"max_gpu_hours is 0\.5"):
@@ -53,16 +61,24 @@ def test_a_run_stops_when_its_gpu_hours_are_spent(prefect_server: None, monkeypa
 def test_a_responder_that_fails_leaves_the_others_alone(tmp_path: Path, cluster: RunJob, prefect_server: None) -> None:
     fault = tmp_path / "fault"
     fault.write_text("0")
-    config = write_config(tmp_path)
-    second_engine = f'journal = "{tmp_path / "journal"}" }}\nsystem'
-    config.write_text(config.read_text().replace(second_engine, second_engine.replace(" }", f', fault = "{fault}" }}')))
+    path = write_config(tmp_path)
+    head, second = path.read_text().split('name = "scripted-b"')
+    path.write_text(head + 'name = "scripted-b"' + second.replace(" }", f', fault = "{fault}" }}', 1))
+    config, tables = configs.load(str(path)), str(tmp_path / "tables")
+    prompts = build_prompts(config, tables).tables["prompts"]
+
+    @flow
+    def answers() -> Stage:
+        with job_runner(config, tables, lambda: None) as run:
+            return prompts_to_responses(config, prompts, tables, run, perform_in_run)
+
     with pytest.raises(ModelError, match=r"responses by scripted-b: the engine of scripted stopped: .*injected fault"):
-        pipeline(str(config))
-    by_the_other = asked(tmp_path)
-    assert len(by_the_other) == len(set(by_the_other)) == OF_A_RESPONDER
+        answers()
+    assert len(asked(tmp_path)) == len(set(asked(tmp_path))) == OF_A_RESPONDER
     fault.unlink()
-    pipeline(str(config))
-    assert set(asked(tmp_path)[36:]).isdisjoint(by_the_other)
+    again = prompts_to_responses(config, prompts, tables, answer, perform_in_plan)
+    costs = [again.costs[f"responses by scripted-{name}"] for name in "ab"]
+    assert [(cost.asked, cost.found) for cost in costs] == [(0, OF_A_RESPONDER), (OF_A_RESPONDER, 0)]
 
 
 def job(name: str, model: Any = None) -> Job:
@@ -83,7 +99,7 @@ def test_as_many_jobs_run_at_once_as_the_cluster_is_set_to(
         with lock:
             running += 1
             most = max(most, running)
-        together.wait(timeout=60)
+        together.wait(timeout=300)
         with lock:
             running -= 1
         tell(Progress(1, Cost()))
@@ -136,8 +152,6 @@ def test_a_run_whose_storage_was_taken_over_stops_at_its_next_block(
 
 def test_a_plan_counts_requests_and_asks_nothing(
     tmp_path: Path,
-    cluster: RunJob,
-    prefect_server: None,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -152,7 +166,7 @@ def test_a_plan_counts_requests_and_asks_nothing(
     ]
     assert {work.input_tokens for work in before} == {None}
     assert asked(tmp_path) == []
-    pipeline(str(tmp_path / "config.toml"))
+    run_here(config)
     number = len(asked(tmp_path))
     after = plan(config, root)
     assert [work.to_ask for work in after] == [0, 0, 0, 0]
@@ -165,16 +179,18 @@ def test_a_plan_counts_requests_and_asks_nothing(
 
 
 def test_a_plan_reaches_for_no_prefect_server_and_no_cluster(tmp_path: Path) -> None:
-    nowhere = {"PREFECT_API_URL": "http://127.0.0.1:9/api", "RAY_ADDRESS": "127.0.0.1:9"}
+    environment = own_environment(
+        tmp_path / "prefect", PREFECT_API_URL="http://127.0.0.1:9/api", RAY_ADDRESS="127.0.0.1:9"
+    )
     command = [sys.executable, "-m", "flows.pipeline", str(write_config(tmp_path)), "--plan"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "preferences by judge" in done.stdout
 
 
-def test_a_plan_expects_what_the_same_work_took_before(tmp_path: Path, cluster: RunJob, prefect_server: None) -> None:
+def test_a_plan_expects_what_the_same_work_took_before(tmp_path: Path) -> None:
     config = write_config(tmp_path)
-    pipeline(str(config))
+    run_here(configs.load(str(config)))
     few = plan(configs.load(str(config)), str(tmp_path / "storage"))
     write_config(tmp_path, [f"How do I plant {number} tulips?" for number in range(24)])
     more = plan(configs.load(str(config)), str(tmp_path / "storage"))

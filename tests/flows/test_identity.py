@@ -1,29 +1,29 @@
 """A storage that never lies: what a run finds, what it makes again, and when it publishes, as a user meets it."""
 
 import shutil
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from prefect import Task, flow
 
-from flows.pipeline import main, pipeline
+from flows.pipeline import pipeline
 from flows.running.perform import perform_in_run
 from flows.sources_to_prompts import sources_to_prompts
 from tasks import config as configs
 from tasks import identity
+from tasks.config import Config
 from tasks.prompts.prompts import build_prompts
-from tasks.release.release import Release
+from tasks.release.candidate import release_fingerprint, write_candidate
+from tasks.release.release import Release, discard_equal, next_version, unchanged
 from tasks.tables import Stage
-from tasks.work.job import RunJob
 from tests.conftest import ROOT, asked, write_config
+from tests.flows.here import refuse, run_here
 
 Run = tuple[Path, Release, list[Stage]]
 KEPT_BY_BLOCK = ("completions", "embeddings")
@@ -36,40 +36,44 @@ def copied(scripted_run: Run, tmp_path: Path) -> Path:
     return write_config(tmp_path)
 
 
-def responses(release: Release) -> set[str]:
-    rows = duckdb.read_parquet(f"{release.uri}/annotations/responses.parquet").select("response").fetchall()
-    return {response for (response,) in rows}
-
-
 def blocks(storage: Path) -> list[Path]:
     found = sorted((storage / "tables/completions").rglob("*.parquet"))
     return [block for block in found if pq.read_metadata(block).num_rows]
 
 
-def test_other_answers_to_the_same_requests_make_another_release(
-    scripted_run: Run, copied: Path, prefect_server: None
-) -> None:
-    _, before, _ = scripted_run
+def found(config: Config, stages: list[Stage]) -> Release | None:
+    """The release that a run with these stages would find published."""
+    return unchanged(release_fingerprint(config, stages), config.storage)
+
+
+def test_other_answers_to_the_same_requests_make_another_release(scripted_run: Run, copied: Path) -> None:
+    config = configs.load(str(copied))
     for block in blocks(copied.parent / "storage"):
         rows = pq.read_table(block)
         if not pc.any(pc.starts_with(rows["completion"], "{")).as_py():
             said = pc.binary_join_element_wise(rows["completion"], pa.scalar("Indeed."), " ")
             place = rows.schema.get_field_index("completion")
             pq.write_table(rows.set_column(place, "completion", said), block)
-    after, _ = pipeline(str(copied))
-    assert after.version != before.version
-    assert all(response.endswith("Indeed.") for response in responses(after))
+    stages = run_here(config)
+    assert found(config, stages) is None
+    responses = pq.read_table(stages[1].tables["responses"].uri)["response"].to_pylist()
+    assert responses
+    assert all(response.endswith("Indeed.") for response in responses)
+    fingerprint = release_fingerprint(config, stages)
+    assert next_version(config.storage, fingerprint) != scripted_run[1].version
+    candidate = write_candidate(config, stages, "another", fingerprint, config.storage)
+    shutil.copytree(Path(scripted_run[1].uri) / "gate", Path(candidate.uri) / "gate")
+    assert discard_equal(candidate, config.storage) is None
 
 
-def test_the_same_answers_asked_again_are_the_same_release(
-    scripted_run: Run, copied: Path, prefect_server: None
-) -> None:
+def test_the_same_answers_asked_again_are_the_same_release(scripted_run: Run, copied: Path) -> None:
     folder, before, _ = scripted_run
+    config = configs.load(str(copied))
     shutil.rmtree(copied.parent / "storage/tables")
-    after, _ = pipeline(str(copied))
+    again = found(config, run_here(config))
     assert sorted(asked(copied.parent)) == sorted(set(asked(folder)))
-    assert after.version == before.version
-    assert len(list((copied.parent / "storage/releases").glob("*/manifest.json"))) == 1
+    assert again is not None
+    assert again.version == before.version
 
 
 def test_a_change_that_changes_no_file_is_no_release_and_is_looked_at_once(
@@ -85,38 +89,19 @@ def test_a_change_that_changes_no_file_is_no_release_and_is_looked_at_once(
     assert again.version == before.version
 
 
-def test_truncated_tables_are_set_aside_and_made_again(scripted_run: Run, copied: Path, prefect_server: None) -> None:
-    _, before, _ = scripted_run
+def test_truncated_tables_are_set_aside_and_made_again(scripted_run: Run, copied: Path) -> None:
+    config = configs.load(str(copied))
     tables = [
         path for path in (copied.parent / "storage/tables").glob("*/*.parquet") if path.parent.name not in KEPT_BY_BLOCK
     ]
     for number, table in enumerate(tables):
         table.write_bytes(table.read_bytes()[: -20 if number % 2 else 0])
-    after, _ = pipeline(str(copied))
-    assert after.version == before.version
-    assert asked(copied.parent) == []
+    again = found(config, run_here(config, refuse))
+    assert again is not None
+    assert again.version == scripted_run[1].version
     mended = [table for table in tables if table.with_name(f"{table.name}.broken").exists()]
     assert {"sources", "labels", "preferences", "dropped"} <= {table.parent.name for table in mended}
     assert all(pq.read_metadata(table) for table in mended)
-
-
-OPENED: list[str] = []
-
-
-def note_open(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open":
-        OPENED.append(str(arguments[0]))
-
-
-def test_a_run_reads_the_prompts_once(
-    tmp_path: Path, cluster: RunJob, prefect_server: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = write_config(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["flows.pipeline", str(config)])
-    sys.addaudithook(note_open)
-    OPENED.clear()
-    main()
-    assert OPENED.count(str(tmp_path / "prompts.jsonl")) == 1
 
 
 def mended(text: str) -> str:

@@ -1,25 +1,28 @@
+"""A whole run that is killed, and the next one, which goes on: as a user starts them, each in a process of its own."""
+
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import duckdb
-import psutil
 import pytest
 
-from tests.conftest import ROOT, asked, write_config
+from tests.conftest import asked, write_config
+from tests.processes import program
 from tests.waiting import until
 
+pytestmark = [pytest.mark.machinery, pytest.mark.timeout(1500)]
 BLOCK_ROWS = 8
 JUDGE_BLOCK_ROWS = 64
+PROMPTS = 40
+ANSWERS = 2 * 3 * PROMPTS  # two responders, an answer and two samples more
+SECONDS_TO_A_MOMENT = 500
+Moment = Callable[[Path], bool]
 
 
-def start(config: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "flows.pipeline", str(config)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def run_of(config: Path) -> list[str | Path]:
+    return [sys.executable, "-m", "flows.pipeline", config]
 
 
 def committed(folder: Path) -> list[str]:
@@ -28,12 +31,8 @@ def committed(folder: Path) -> list[str]:
     return [request_id for (request_id,) in rows]
 
 
-PROMPTS = 40
-ANSWERS = 2 * 3 * PROMPTS  # two responders, an answer and two samples more
-
-
 def generating(folder: Path) -> bool:
-    return len(committed(folder)) >= 2 * BLOCK_ROWS
+    return len(committed(folder)) >= BLOCK_ROWS
 
 
 def judging(folder: Path) -> bool:
@@ -44,32 +43,48 @@ def at_the_gate(folder: Path) -> bool:
     return any(folder.glob("storage/candidates/*"))
 
 
-def kill_left(processes: list[psutil.Process]) -> None:
-    """A driver that is killed cannot end its Prefect server."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+SLOW: dict[Moment, str] = {generating: "responders", judging: "judges", at_the_gate: "nobody"}
+"""Who takes a second for a request, so that most of their work is still to be done when the run is killed."""
 
 
-@pytest.mark.parametrize("moment", [generating, judging, at_the_gate])
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, moment: Callable[[Path], bool]) -> None:
-    prompts = [f"How do I plant {i} tulips?" for i in range(PROMPTS)]
-    slow = 0.25 if moment is generating else 0
-    driver = start(write_config(tmp_path, prompts, seconds_per_row=slow))
-    until(lambda: moment(tmp_path) or driver.poll() is not None)
-    started = psutil.Process(driver.pid).children(recursive=True)
-    os.kill(driver.pid, signal.SIGKILL)
-    assert driver.wait() == -signal.SIGKILL
-    kept = committed(tmp_path)
-    first = asked(tmp_path)
+def write(folder: Path, slow: str = "nobody") -> Path:
+    config = write_config(folder, [f"How do I plant {i} tulips?" for i in range(PROMPTS)])
+    sections = config.read_text().replace(", seconds_per_row = 0", "").split("\n[[")
+    slowed = [
+        part.replace('/journal"', '/journal", seconds_per_row = 1') if part.startswith(slow) else part
+        for part in sections
+    ]
+    config.write_text("\n[[".join(slowed))
+    return config
+
+
+def without_end(folder: Path) -> str:
+    """A PATH on which the publisher of a release, who asks git for the revision, waits for as long as the test goes on."""
+    git = folder / "bin/git"
+    git.parent.mkdir()
+    git.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
+    git.chmod(0o755)
+    return f"{git.parent}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [generating, *(pytest.param(moment, marks=pytest.mark.long) for moment in (judging, at_the_gate))],
+)
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, moment: Moment) -> None:
+    home, log = tmp_path / "prefect", tmp_path / "log"
+    path = {"PATH": without_end(tmp_path)}
+    with program(run_of(write(tmp_path, SLOW[moment])), home, log, path) as driver:
+        until(lambda: moment(tmp_path) or driver.poll() is not None, SECONDS_TO_A_MOMENT, moment.__name__)
+        assert driver.poll() is None, log.read_text()
+    # It is killed with all that it started, which writes no more.
+    kept, first = committed(tmp_path), asked(tmp_path)
     assert not list(tmp_path.rglob("latest.json"))
     if moment is generating:
-        assert 2 * BLOCK_ROWS <= len(kept) < ANSWERS // 2
+        assert BLOCK_ROWS <= len(kept) < ANSWERS // 2
 
-    again = start(write_config(tmp_path, prompts))
-    output, _ = again.communicate()
-    kill_left(started)
-    assert again.returncode == 0, output
+    with program(run_of(write(tmp_path)), home, log) as again:
+        assert again.wait() == 0, log.read_text()
     second = asked(tmp_path)[len(first) :]
     assert set(second).isdisjoint(kept)
     assert len(second) == len(set(second))

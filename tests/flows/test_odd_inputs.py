@@ -17,8 +17,11 @@ from tasks.config import load
 from tasks.errors import SourceError
 from tasks.prompts.prompts import build_prompts
 from tasks.prompts.sources import read_rows
+from tasks.release.candidate import release_fingerprint
+from tasks.release.release import unchanged
 from tasks.work.job import RunJob
 from tests.conftest import ROOT, write_config
+from tests.flows.here import refuse, run_here
 
 JSONL = "".join(json.dumps({"prompt": f"How do I plant {number} tulips?"}) + "\n" for number in range(4))
 ODD: dict[str, tuple[bytes, int]] = {
@@ -94,8 +97,8 @@ def test_a_run_below_a_folder_that_looks_like_data_or_a_pattern_is_a_run(
     odd = 'Hello, how do I bake bread?,web\n"What is "umami"?",web\nWhy?\n"How do I bake bread?,web\n'
     source = folder / "odd [1].csv"
     source.write_text(f"prompt,prompt_source\n{odd}{good}")
-    config = str(write_config(tmp_path, storage=folder / "seed=7"))
-    release, stages = pipeline(config, str(source))
+    path = str(write_config(tmp_path, storage=folder / "seed=7"))
+    release, stages = pipeline(path, str(source))
     prompted = stages[0]
     assert (prompted.rows_in, prompted.rows_kept, prompted.dropped.rows) == (12, 8, 4)
     for stage in stages:
@@ -109,7 +112,9 @@ def test_a_run_below_a_folder_that_looks_like_data_or_a_pattern_is_a_run(
         ("line 4", "too few fields"),
         ("line 5", "unclosed quote"),
     ]
-    again, _ = pipeline(config, str(source))
+    config = load(path, str(source))
+    again = unchanged(release_fingerprint(config, run_here(config, refuse)), config.storage)
+    assert again is not None
     assert again.version == release.version
     told = subprocess.run(
         [sys.executable, "-m", "infra.shell", str(folder / "seed=7")],

@@ -1,21 +1,30 @@
 import hashlib
 import json
+import logging
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import datasets
 import duckdb
+import pyarrow.parquet as pq
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.settings import get_current_settings
 
 from flows.pipeline import main, pipeline
+from tasks import config as configs
 from tasks import tables
-from tasks.release.release import Release
+from tasks.release.candidate import release_fingerprint, tables_of, write_candidate
+from tasks.release.release import Release, next_version, publish
 from tasks.tables import HARM_CATEGORIES, Stage
 from tasks.work.job import RunJob
 from tests.conftest import asked, write_config
+from tests.flows.here import run_here
+from tests.served import ask
+from tests.waiting import until
 
 Run = tuple[Path, Release, list[Stage]]
 DUAL = {
@@ -102,25 +111,37 @@ def test_a_new_prompt_costs_only_its_own_requests(scripted_run: Run, tmp_path: P
     folder, release, _ = scripted_run
     shutil.copytree(folder / "storage", tmp_path / "storage")
     prompts = [f"How do I plant {number} tulips?" for number in range(12)]
-    config = write_config(tmp_path, [*prompts, "Why do tulips close at night?"])
-    second, stages = pipeline(str(config))
+    config = configs.load(str(write_config(tmp_path, [*prompts, "Why do tulips close at night?"])))
+    stages = run_here(config)
     assert {stage.name: stage.cost.asked for stage in stages}["prompts_to_responses"] == 6
+    fingerprint = release_fingerprint(config, stages)
+    version = next_version(config.storage, fingerprint)
+    candidate = write_candidate(config, stages, version, fingerprint, config.storage)
+    second = publish(config, candidate, {"said": "passed"}, None, stages, config.storage)
     assert manifest(second)["parent"] == release.version
     rows = duckdb.read_parquet(f"{tmp_path}/storage/releases/*/prompts/*.parquet").aggregate("count(*)").fetchone()
     assert rows == (25,)
 
 
-def test_a_judge_that_gives_garbage_costs_its_rows_and_never_the_run(
-    tmp_path: Path, cluster: RunJob, prefect_server: None
-) -> None:
-    release, stages = pipeline(str(write_config(tmp_path, garbage_every=3)))
-    verdicts = duckdb.read_parquet(f"{release.uri}/annotations/verdicts.parquet")
-    problems = dict(verdicts.aggregate("problem, count(*)").fetchall())
+def test_a_judge_that_gives_garbage_costs_its_rows_and_never_the_run(tmp_path: Path) -> None:
+    stages = run_here(configs.load(str(write_config(tmp_path, garbage_every=3))))
+    verdicts = tables_of(stages)["verdicts"]
+    assert isinstance(verdicts, list)
+    problems = dict(duckdb.read_parquet([ref.uri for ref in verdicts]).aggregate("problem, count(*)").fetchall())
     assert problems[None] > problems["not a JSON object"] > 0
     assert all(stage.rows_in == stage.rows_kept + stage.dropped.rows for stage in stages)
+    assert stages[-1].rows_kept > 0
 
 
-def test_a_refused_release_exits_with_3_moves_no_pointer_and_keeps_its_candidate(
+OPENED: list[str] = []
+
+
+def note_open(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open":
+        OPENED.append(str(arguments[0]))
+
+
+def test_a_refused_release_exits_with_3_moves_no_pointer_and_keeps_its_candidate_and_reads_the_prompts_once(
     tmp_path: Path,
     cluster: RunJob,
     prefect_server: None,
@@ -128,24 +149,37 @@ def test_a_refused_release_exits_with_3_moves_no_pointer_and_keeps_its_candidate
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["flows.pipeline", str(write_config(tmp_path, garbage_every=1))])
+    sys.addaudithook(note_open)
+    OPENED.clear()
     with pytest.raises(SystemExit) as raised:
         main()
     assert raised.value.code == 3
     assert "qa.not_empty violated (critical)" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "storage/releases").exists()
     assert list((tmp_path / "storage/candidates").glob("*/gate/verdict.json"))
+    assert OPENED.count(str(tmp_path / "prompts.jsonl")) == 1
 
 
-def test_no_prompt_and_no_answer_reaches_prefect(tmp_path: Path, cluster: RunJob, prefect_server: None) -> None:
-    release, _ = pipeline(str(write_config(tmp_path, [f"Where is my zeppelin number {i}?" for i in range(6)])))
-    answers = {
-        row[0]
-        for row in duckdb.read_parquet(f"{release.uri}/annotations/responses.parquet").select("response").fetchall()
-    }
-    with get_client(sync_client=True) as client:
-        artifacts = client.request("POST", "/artifacts/filter", json={}).text
-        logs = client.request("POST", "/logs/filter", json={}).text
-    assert '"key":"gate"' in artifacts.replace(" ", "")
-    for seen in (artifacts, logs):
-        assert "zeppelin" not in seen
-        assert not any(answer in seen for answer in answers)
+def everything(api: str, path: str) -> Iterator[dict[str, Any]]:
+    """All that a server holds of one kind, page by page."""
+    offset = 0
+    while page := ask(api, path, offset=offset):
+        yield from page
+        offset += len(page)
+
+
+def test_no_prompt_and_no_answer_reaches_prefect(scripted_run: Run) -> None:
+    answers = pq.read_table(f"{scripted_run[1].uri}/annotations/responses.parquet")["response"].to_pylist()
+    api = get_current_settings().api.url
+    assert api
+    # Logs reach the server some time after, in the order in which they were sent.
+    mark = f"mark {uuid4()}"
+    (run, *_) = ask(api, "/flow_runs/filter")
+    logging.getLogger("prefect.flow_runs").info(mark, extra={"flow_run_id": run["id"]})
+    until(lambda: mark in json.dumps(ask(api, "/logs/filter", sort="TIMESTAMP_DESC")), what="logs reach the server")
+    logs, artifacts = list(everything(api, "/logs/filter")), list(everything(api, "/artifacts/filter"))
+    assert "tasks.work.store" in {log["name"] for log in logs}
+    assert "gate" in {artifact["key"] for artifact in artifacts}
+    seen = json.dumps([logs, artifacts], ensure_ascii=False)
+    assert "tulips" not in seen
+    assert not any(answer in seen for answer in answers)

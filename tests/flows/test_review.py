@@ -1,50 +1,60 @@
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from flows.running.review import pull
+from flows.running.review import main, pull
 from tasks import config as configs
 from tasks.errors import ConfigError
-from tests.conftest import ROOT, write_config
+from tests.conftest import write_config
 from tests.tasks.people.exports import SAFE, UNSAFE, annotation, export
 from tests.tasks.people.test_review import project_in
 
 
-def run(config: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.running.review", str(config), *more]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def run(monkeypatch: pytest.MonkeyPatch, config: Path, *more: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["flows.running.review", str(config), *more])
+    main()
 
 
-def test_exports_are_taken_in_counted_and_the_next_step_is_named(tmp_path: Path) -> None:
+def test_exports_are_taken_in_counted_and_the_next_step_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = write_config(tmp_path)
     storage = tmp_path / "storage"
     project = project_in(storage)
     saved = tmp_path / "saved.json"
     saved.write_bytes(export(annotation(UNSAFE), annotation(SAFE, 2, 8), annotation([], 3, 9)))
-    done = run(config, "--pull", "--import", str(saved))
-    assert done.returncode == 0, done.stderr
-    said = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    run(monkeypatch, config, "--pull", "--import", str(saved))
+    first = capsys.readouterr()
+    assert first.err == ""
+    said = [" ".join(line.split()) for line in first.out.splitlines()]
     assert "│ harm │ valid │ 2 │" in said
     assert "│ harm │ half finished │ 1 │" in said
     assert f"project {project.uri}: {project.answers} answers, {project.pairs} pairs" in said
     assert any("FILES=export.json" in line for line in said)
     assert len(list((storage / "people").iterdir())) == 1
-    assert run(config, "--pull", "--import", str(saved)).stdout == done.stdout
+    run(monkeypatch, config, "--pull", "--import", str(saved))
+    assert capsys.readouterr() == first
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [(b"id,choice\n1,safe\n", "no JSON export of Label Studio"), (None, "cannot be read: No such file")],
 )
-def test_a_file_that_is_no_export_is_one_line(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_a_file_that_is_no_export_is_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes | None,
+    said: str,
+) -> None:
     saved = tmp_path / "saved.csv"
     if content:
         saved.write_bytes(content)
-    done = run(write_config(tmp_path), "--import", str(saved))
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    with pytest.raises(SystemExit) as raised:
+        run(monkeypatch, write_config(tmp_path), "--import", str(saved))
+    assert raised.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {saved}: {said}")
     assert not (tmp_path / "storage/people").exists()
 

@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,8 @@ def test_a_publisher_that_was_killed_before_the_pointer_goes_on_with_its_version
 ) -> None:
     folder, _, _ = published
     root = f"{bucket}/{tmp_path.name}"
+    on_one_day = partial(release.next_version, day=date(2026, 1, 31))
+    monkeypatch.setattr("flows.preferences_to_candidate.next_version", on_one_day)
     with monkeypatch.context() as patched:
         patched.setattr(release, "catalog", fail)
         with pytest.raises(ZeroDivisionError):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Condition, Thread
+from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +28,12 @@ REASONS = {
     410: "Expired",
     500: "InternalError",
 }
+BEGAN = datetime.now(UTC) - timedelta(seconds=monotonic())
+
+
+def now() -> datetime:
+    """The time, by a clock that nobody sets."""
+    return BEGAN + timedelta(seconds=monotonic())
 
 
 class Answer(Exception):
@@ -127,11 +134,15 @@ class KubernetesServer:
 
     def print_line(self, name: str, line: str, pod: str = "submitter-a") -> None:
         with self.changed:
-            now = datetime.now(UTC) + timedelta(microseconds=len(self.logs.get(pod, [])))
+            stamp = now() + timedelta(microseconds=len(self.logs.get(pod, [])))
             if pod not in self.pods:
-                metadata = {"name": pod, "labels": {"job-name": name}, "creationTimestamp": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
+                metadata = {
+                    "name": pod,
+                    "labels": {"job-name": name},
+                    "creationTimestamp": f"{stamp:%Y-%m-%dT%H:%M:%SZ}",
+                }
                 self.pods[pod] = {"metadata": metadata, "spec": {"containers": [{"name": "ray-job-submitter"}]}}
-            self.logs.setdefault(pod, []).append((now, line))
+            self.logs.setdefault(pod, []).append((stamp, line))
 
     def drop_watches(self) -> None:
         with self.changed:
@@ -183,8 +194,8 @@ class KubernetesServer:
             yield {"type": "ERROR", "object": Answer(self.watch_errors.pop(0)).body}
             return
         version, drops = int(query["resourceVersion"]), self.drops
-        end = datetime.now(UTC) + timedelta(seconds=int(query["timeoutSeconds"]))
-        while (left := (end - datetime.now(UTC)).total_seconds()) > 0:
+        end = now() + timedelta(seconds=int(query["timeoutSeconds"]))
+        while (left := (end - now()).total_seconds()) > 0:
             with self.changed:
                 self.changed.wait_for(lambda: self.drops > drops or self.version > version, left)  # noqa: B023
                 if self.drops > drops:
@@ -204,7 +215,7 @@ class KubernetesServer:
         names = [container["name"] for container in self.pods[pod]["spec"]["containers"]]
         if query["container"] not in names:
             raise Answer(400, f"container {query['container']} is not valid for pod {pod}")
-        since = datetime.now(UTC) - timedelta(seconds=int(query.get("sinceSeconds", 10**6)))
+        since = now() - timedelta(seconds=int(query.get("sinceSeconds", 10**6)))
         with self.changed:
             lines = [(stamp, line) for stamp, line in self.logs[pod] if stamp >= since]
         return "".join(f"{stamp:%Y-%m-%dT%H:%M:%S.%f}000Z {line}\n" for stamp, line in lines)

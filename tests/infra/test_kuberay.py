@@ -201,14 +201,15 @@ def test_a_run_that_is_cancelled_deletes_its_job(server: KubernetesServer, signa
     assert server.jobs == {}
 
 
-def test_a_second_run_follows_the_job_that_is_there(server: KubernetesServer) -> None:
+def test_a_second_run_follows_the_job_that_is_there(server: KubernetesServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kuberay, "POLL_SECONDS", 25)  # between two watches the first run would miss how the job ended
     running = Event()
     first, second = Said(running.set), Said(lambda: server.update(NAME, **COMPLETE))
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(kuberay.run, manifest(), first)
-        assert running.wait(10)
+        assert running.wait(60)
         kuberay.run(manifest(), second)
-        run.result(timeout=10)
+        run.result(timeout=60)
     assert first == second == ["one"]
     assert [kind for _, kind, _ in server.events].count("ADDED") == 1
     assert server.jobs == {}

@@ -1,58 +1,39 @@
 import inspect
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-import urllib3
 import yaml
-from urllib3.util import Retry
+from prefect.settings import PREFECT_API_URL
 
 from flows.pipeline import pipeline
 from tests.conftest import ROOT
-from tests.flows.test_serve import ask
-from tests.ports import choose_ports
+from tests.processes import own_environment
+from tests.served import ask
 
-PREFECT = [sys.executable, "-m", "prefect"]
 FILE = ROOT / "infra/prefect.yaml"
 (WRITTEN,) = yaml.safe_load(FILE.read_text())["deployments"]
+SECONDS_TO_DEPLOY = 300
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """What the prefect command needs to talk to a server of its own."""
-    (port,) = choose_ports(1)
-    values = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "COLUMNS": "200"}
-    environment = os.environ | values | {"SAFEPAIRS_HOME": str(ROOT), "SAFEPAIRS_STORAGE": "s3://bucket/prefix"}
-    command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (tmp_path / "output").open("w") as output:
-        server = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        urllib3.request(
-            "GET", f"{values['PREFECT_API_URL']}/health", retries=Retry(200, backoff_factor=0.1, backoff_max=0.5)
-        )
-        yield environment
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
-
-
-def prefect(environment: dict[str, str], *arguments: str) -> None:
-    command = [*PREFECT, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+def test_the_file_deploys_what_it_says(prefect_server: None, tmp_path: Path) -> None:
+    api = PREFECT_API_URL.value()
+    ask(api, "/work_pools/", name=WRITTEN["work_pool"]["name"], type="process")
+    deploy = ["prefect", "--no-prompt", "deploy", "--prefect-file", str(FILE.relative_to(ROOT)), "--all"]
+    values = {"SAFEPAIRS_HOME": str(ROOT), "SAFEPAIRS_STORAGE": "s3://bucket/prefix", "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-m", *deploy],
+        cwd=ROOT,
+        env=own_environment(tmp_path, PREFECT_API_URL=api, **values),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_TO_DEPLOY,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_file_deploys_what_it_says(environment: dict[str, str]) -> None:
-    prefect(environment, "work-pool", "create", "--type", "process", WRITTEN["work_pool"]["name"])
-    prefect(environment, "--no-prompt", "deploy", "--prefect-file", str(FILE.relative_to(ROOT)), "--all")
-    (deployed,) = ask(environment["PREFECT_API_URL"], "/deployments/filter")
+    (deployed,) = ask(api, "/deployments/filter", deployments={"name": {"any_": ["nightly"]}})
     assert deployed["name"] == "nightly"
     assert deployed["entrypoint"] == "flows/pipeline.py:pipeline"
     assert [entry["schedule"]["cron"] for entry in deployed["schedules"]] == ["0 3 * * *"]

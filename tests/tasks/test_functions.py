@@ -1,14 +1,15 @@
 import random
 from collections.abc import Callable
 from itertools import combinations
-from unicodedata import category, normalize
+from unicodedata import category, name, normalize
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks import warehouse
 from tasks.functions import LANGUAGES, language, letters, novelty
+from tests.examples import examples
 from tests.tasks.languages import TEXTS
 
 INVISIBLE = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2064\u2066\u2069\ufeff\ufe0f\x07\x85"
@@ -17,6 +18,25 @@ ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 LETTERS = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=12)
 SENTENCES = st.sampled_from([text for texts in TEXTS.values() for text in texts])
 PLACE = st.integers(0, 200)
+
+
+def is_shown(character: str) -> bool:
+    """Whether a character shows something and is no punctuation, and is known or for private use."""
+    hidden = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"}
+    is_variant = "VARIATION SELECTOR" in name(character, "")
+    return category(character)[0] != "P" and category(character) not in hidden and not is_variant
+
+
+def begins_with_a_letter(word: str) -> bool:
+    """Whether it does once it is decomposed, and not with a mark or a part of a Hangul syllable, which join what is before."""
+    first = normalize("NFKD", word).lstrip()[0]
+    return category(first)[0] != "M" and not 0x1160 <= ord(first) < 0x1200
+
+
+MARKS = "\u02b9\u0640\ufc5e\u0301\u0345\u093c\u0e33\uff9e\ufe0f\u1100\u1161"
+SHOWN_TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(MARKS), min_size=1, max_size=12).filter(
+    lambda text: any(map(is_shown, text))
+)
 
 NEAR_COPIES = [
     ("What's the time?", "whats the TIME"),
@@ -82,22 +102,42 @@ def test_width_and_the_form_of_unicode_are_no_difference(text: str) -> None:
     assert {letters(normalize(form, text)) for form in forms} == {letters(text)}  # type: ignore[arg-type]
 
 
-@given(LETTERS, st.sampled_from(PUNCTUATION + INVISIBLE + " \n\u3000"), PLACE)
+@given(SHOWN_TEXT, st.sampled_from(PUNCTUATION + INVISIBLE + " \n\u3000"), PLACE)
+@example("\u02b9", ".", 1)
+@example("\u0640", ".", 1)
+@example("\ufc5e", ".", 1)
+@example("\u2764", "\ufe0f", 1)
+@example("a\u0345\u093c", ".", 2)
 def test_punctuation_blanks_and_invisible_characters_are_no_difference(text: str, more: str, place: int) -> None:
     place %= len(text) + 1
     assert letters(text[:place] + more + text[place:]) == letters(text)
 
 
-@given(st.lists(LETTERS, min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_punctuation_is_no_difference_for_any_character_alone() -> None:
+    alone = [character for character in map(chr, range(0x20000)) if is_shown(character) and category(character) != "Co"]
+    assert len(alone) > 50_000
+    assert [text for text in alone if not letters(text) == letters(f"{text}.") == letters(f"¿ {text}")] == []
+
+
+@given(st.lists(LETTERS.filter(begins_with_a_letter), min_size=1, max_size=6), st.randoms(use_true_random=False))
+@example(["\u02ba", "\u02b9"], random.Random(0))
 def test_word_order_is_no_difference(words: list[str], draw: random.Random) -> None:
     assert letters(" ".join(words)) == letters(" ".join(draw.sample(words, len(words))))
 
 
-@given(ANY_TEXT, ANY_TEXT)
-def test_texts_without_a_letter_are_told_apart(one: str, other: str) -> None:
-    bare = ["".join(c for c in normalize("NFKC", text) if category(c)[0] in "PS") for text in (one, other)]
-    if all(bare) and not any(letters(text)[0].isalnum() for text in bare):
-        assert (letters(bare[0]) == letters(bare[1])) == (normalize("NFKC", bare[0]) == normalize("NFKC", bare[1]))
+@given(*[st.text(st.characters(categories=["P"]) | st.sampled_from("?!.…"), max_size=6)] * 2)
+@example("?!", "!?!")
+def test_texts_of_punctuation_alone_are_told_apart(one: str, other: str) -> None:
+    seen = [normalize("NFKC", text) for text in (one, other)]
+    if not any(map(is_shown, "".join(seen))):
+        assert (letters(one) == letters(other)) == ("".join(seen[0].split()) == "".join(seen[1].split()))
+
+
+@given(*[st.text(st.characters(categories=["P", "S"]) | st.sampled_from("👍👎$+.…"), max_size=6)] * 2)
+def test_texts_of_symbols_are_told_apart_by_their_symbols(one: str, other: str) -> None:
+    symbols = [sorted(filter(is_shown, normalize("NFKD", text))) for text in (one, other)]
+    if all(symbols) and not any(category(character)[0] in "LMN" for character in symbols[0] + symbols[1]):
+        assert (letters(one) == letters(other)) == (symbols[0] == symbols[1])
 
 
 @given(ANY_TEXT)
@@ -119,9 +159,28 @@ def test_characters_that_the_library_refuses_cost_a_text_nothing() -> None:
     assert language("The bell \x07 rings\ufffe in the house \U0010ffff every night.") == "en"
 
 
-@given(ANY_TEXT, st.integers(1, 50))
+LOOPS = st.text("ab", min_size=1, max_size=60) | st.builds(lambda text: "a" * 99 + text, ANY_TEXT)
+
+
+@given(ANY_TEXT | LOOPS, st.integers(1, 50))
+@example("a" * 17 + "b", 1)
+@example("a" * 39 + "b", 1)
+@example("a" * 99 + "b", 1)
 def test_the_more_often_a_text_is_said_the_less_of_it_is_new(text: str, times: int) -> None:
-    assert 0 < novelty(text * (times + 1)) <= novelty(text * times) <= 1 or len(text) * times < 16
+    assert 0 < novelty(text * (times + 1)) <= novelty(text * times) <= 1
+
+
+@given(st.text(st.sampled_from("ab"), min_size=60, max_size=200) | LOOPS.map(lambda text: text * (1 + 60 // len(text))))
+def test_less_than_a_quarter_of_a_text_is_new_where_less_than_a_quarter_of_its_stretches_are_distinct(
+    text: str,
+) -> None:
+    stretches = [text[start : start + 16] for start in range(len(text) - 15)]
+    assert (novelty(text) < 0.25) == (len(set(stretches)) / len(stretches) < 0.25)
+
+
+@given(st.lists(st.characters(exclude_categories=["Cs"]), unique=True, max_size=60).map("".join))
+def test_all_of_a_text_is_new_that_says_nothing_twice(text: str) -> None:
+    assert novelty(text) == 1
 
 
 CONNECTION = warehouse.connect({})
@@ -133,14 +192,14 @@ def normalised(text: str) -> str:
     return str(found)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(ANY_TEXT, min_size=20, max_size=20).map("x".join))
 def test_a_normalised_text_stays_as_it_is(text: str) -> None:
     once = normalised(text.replace("\x00", ""))
     assert normalised(once) == once
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.one_of(SENTENCES, LETTERS), st.sampled_from("\u00ad\u200b\u200e\u202e\u2060\ufeff\x07"), PLACE)
 def test_a_character_that_shows_nothing_makes_no_other_prompt(text: str, more: str, place: int) -> None:
     place %= len(text) + 1

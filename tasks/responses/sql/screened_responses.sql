@@ -92,7 +92,7 @@ SELECT
         WHEN error IS NOT NULL THEN error
         WHEN response = '' THEN NULL
         WHEN readable < 0.2 THEN round(100 * readable) || '% letters, digits and symbols'
-        WHEN novelty < 0.25 THEN round(100 * novelty) || '% of its stretches of 16 characters are new'
+        WHEN novelty < 0.25 THEN 'at most ' || round(100 * novelty) || '% of its stretches of 16 characters are new'
         WHEN sample > first_sample THEN 'same as sample ' || first_sample
     END AS evidence
 FROM measured

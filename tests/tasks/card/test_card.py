@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crowdkit.aggregation import DawidSkene
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -35,6 +35,7 @@ from tasks.tables import (
     VERDICTS,
 )
 from tests.conftest import write_config
+from tests.examples import examples
 from tests.tasks.rows import Row, make, with_opinions
 
 
@@ -174,7 +175,7 @@ COUNTS = st.fixed_dictionaries({"train": st.integers(0, 2), "test": st.integers(
 NAMES = st.lists(st.sampled_from(["a", "1.5", "train", "test-b", "A_c", "null"]), min_size=1, max_size=2, unique=True)
 
 
-@settings(deadline=None, max_examples=8)
+@examples(8)
 @given(names=NAMES, drawn=st.data())
 def test_the_configs_of_any_card_are_what_has_rows_and_datasets_loads_each(
     names: list[str], drawn: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -12,10 +12,15 @@ from typing import Any
 
 from tests.tasks.engines.odd_replies import ODD
 
+BYTES_OF_DRIP = 1_000
+
 
 @dataclass
 class Endpoint:
-    """Where the server listens, how often each question was asked, and the bodies it was sent."""
+    """Where the server listens, how often each question was asked, and the bodies it was sent.
+
+    What is held back waits for the `gate`; `on_hold` is called before, for `drip` at each byte.
+    """
 
     url: str = ""
     asked: Counter[str] = field(default_factory=Counter)
@@ -24,6 +29,7 @@ class Endpoint:
     at_work: int = 0
     most_at_work: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
+    on_hold: Callable[[], None] = lambda: None
 
 
 def logprobs(question: str) -> dict[str, object]:
@@ -62,7 +68,7 @@ def by_question(body: dict[str, Any]) -> bytes | None:
 
 @contextmanager
 def endpoint(choose: Callable[[dict[str, Any]], bytes | None] = by_question) -> Iterator[Endpoint]:
-    """Serve until the body ends; the questions `hang` and `drip` are not answered before that.
+    """Serve until the body ends; the question `hang` is not answered before that, and `drip` not as a whole.
 
     `choose` says which bytes are sent in place of an HTTP reply to a request, if any are.
     """
@@ -83,6 +89,7 @@ def endpoint(choose: Callable[[dict[str, Any]], bytes | None] = by_question) -> 
                 served.at_work += 1
                 served.most_at_work = max(served.most_at_work, served.at_work)
             if question == "hang":
+                served.on_hold()
                 served.gate.wait()
             status, said = answer(question, times, body.get("logprobs", False))
             with lock:
@@ -104,13 +111,17 @@ def endpoint(choose: Callable[[dict[str, Any]], bytes | None] = by_question) -> 
             self.wfile.write(content)
 
         def drip(self) -> None:
-            """Send a reply that has no end, a byte at a time."""
+            """Send a reply a byte at a time, more of them than anybody has patience for."""
             self.send_response(200)
             self.send_header("Content-Length", "1000000")
             self.end_headers()
+            self.close_connection = True
             with suppress(OSError):
-                while not served.gate.wait(0.05):
+                for _ in range(BYTES_OF_DRIP):
                     self.wfile.write(b" ")
+                    served.on_hold()
+                    if served.gate.is_set():
+                        return
 
         def log_message(self, *_: object) -> None:
             pass
@@ -121,7 +132,7 @@ def endpoint(choose: Callable[[dict[str, Any]], bytes | None] = by_question) -> 
 
     server = Server(("127.0.0.1", 0), Handler)
     served.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield served

@@ -28,6 +28,7 @@ from tasks.work.store import Work, obtain
 from tests.conftest import write_config
 from tests.tasks.engines.toy import Toy
 from tests.tasks.rows import make, read
+from tests.tasks.work.here import fill_here
 
 ENGINES = [engine for engine in EngineSection.__subclasses__() if engine.__module__.startswith("tasks.engines.")]
 Entry = Annotated[Model | Toy, Field(discriminator="kind")]
@@ -170,13 +171,13 @@ def test_an_added_engine_answers_and_is_found_by_its_identity(
     assert {row["completion"] for row in read(found)} == {"tulip"}
     assert cost.asked == 2
     assert cost.gpu_seconds == pytest.approx(2 * (cost.start_seconds + cost.seconds))
-    _, again = obtain(work(Toy(kind="toy", word="tulip", machines=3)), asked, tables, cluster)
-    _, other = obtain(work(Toy(kind="toy", word="rose")), asked, tables, cluster)
+    _, again = obtain(work(Toy(kind="toy", word="tulip", machines=3)), asked, tables, fill_here)
+    _, other = obtain(work(Toy(kind="toy", word="rose")), asked, tables, fill_here)
     assert (again.asked, other.asked) == (0, 2)
     with pytest.raises(ModelError, match=r"answers: the engine of toy stopped: .*told to stop"):
         obtain(work(Toy(kind="toy", word="stop")), asked, tables, cluster)
     with pytest.raises(ModelError, match="answers: toy answered none of the first 2 requests: refused: rudely; mend"):
-        obtain(work(Toy(kind="toy", word="refuse")), asked, tables, cluster)
+        obtain(work(Toy(kind="toy", word="refuse")), asked, tables, fill_here)
 
 
 def test_an_added_engine_is_checked_before_it_costs_anything(tmp_path: Path) -> None:

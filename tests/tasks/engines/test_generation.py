@@ -1,8 +1,10 @@
 import json
+from typing import ClassVar
 
 import pytest
 import torch
 
+from tasks.engines import generation
 from tasks.engines.checkpoints import checkpoint_identity
 from tasks.engines.generation import SeededSampling, TransformersEngine, shared_prefix
 from tasks.judging.rubric import HARM_SCHEMA, rubrics
@@ -12,10 +14,16 @@ from tests.tasks.rows import Row, make
 
 MODEL = str(ROOT / ".models/smollm2-135m-instruct")
 
+CLOSE = 0.01
+"""Within which logits of one token must be that were computed in two ways, of which the largest is about 20."""
+LONGEST_VERDICT = 800
+"""Tokens; more than the grammar allows, if each were a byte."""
+
 
 @pytest.fixture(scope="module")
 def engine() -> TransformersEngine:
-    return TransformersEngine(MODEL, "bfloat16", threads=2)
+    # In bfloat16, processors that lack it give logits of their own, and two ways of computing part at near ties.
+    return TransformersEngine(MODEL, "float32", threads=2)
 
 
 def request(number: int, **values: object) -> Row:
@@ -38,6 +46,47 @@ def answer(engine: TransformersEngine, *requests: Row) -> list[Row]:
     return rows
 
 
+class Watched(SeededSampling):
+    """Remembers what the model gave and what was drawn, step after step."""
+
+    steps: ClassVar[list[tuple[torch.Tensor, torch.Tensor]]] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        drawn = super().__call__(input_ids, scores)
+        self.steps.append((scores.clone(), drawn.argmax(dim=-1)))
+        return drawn
+
+
+def watched(engine: TransformersEngine, *requests: Row) -> tuple[list[Row], torch.Tensor, torch.Tensor]:
+    """The answers to requests of one group, and of each row and step the logits and the token that was drawn."""
+    Watched.steps.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation, "SeededSampling", Watched)
+        rows = answer(engine, *requests)
+    logits, drawn = (torch.stack(list(steps), dim=1) for steps in zip(*Watched.steps, strict=True))
+    return rows, logits, drawn
+
+
+@torch.inference_mode()
+def plain_pass(engine: TransformersEngine, asked: Row, drawn: torch.Tensor) -> torch.Tensor:
+    """The logits of each drawn token in one pass over the request and all of them: no cache, no padding, no batch."""
+    prompt = engine.tokens(asked)
+    logits: torch.Tensor = engine.model(torch.tensor([prompt + drawn.tolist()])).logits
+    return logits[0, len(prompt) - 1 : -1]
+
+
+def expect_plain_greedy(engine: TransformersEngine, asked: list[Row]) -> None:
+    """Each row's logits are those of a plain pass, and each of its tokens is the one that they make most probable."""
+    rows, logits, drawn = watched(engine, *asked)
+    assert (drawn == logits.argmax(dim=-1)).all()
+    for at, row in enumerate(rows):
+        said = row["output_tokens"]
+        torch.testing.assert_close(
+            logits[at, :said], plain_pass(engine, asked[at], drawn[at, :said]), atol=CLOSE, rtol=0
+        )
+        assert row["completion"] == engine.tokenizer.decode(drawn[at, :said], skip_special_tokens=True)
+
+
 def test_the_embedded_model_is_a_llama(engine: TransformersEngine) -> None:
     assert type(engine.model).__name__ == "LlamaForCausalLM"
     assert checkpoint_identity(MODEL).startswith("smollm2-135m-instruct@")
@@ -50,11 +99,10 @@ def test_the_same_seed_gives_the_same_answer_and_another_seed_another(engine: Tr
     assert first[0]["completion"] != first[1]["completion"]
 
 
-def test_temperature_zero_is_greedy(engine: TransformersEngine) -> None:
-    ours = answer(engine, request(1, temperature=0.0))[0]
-    ids = torch.tensor([engine.tokens(request(1))])
-    theirs = engine.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
-    assert ours["completion"] == engine.tokenizer.decode(theirs[0, ids.shape[1] :], skip_special_tokens=True)
+def test_temperature_zero_is_greedy_whatever_shares_the_batch(engine: TransformersEngine) -> None:
+    asked = [request(1, temperature=0.0), request(2, temperature=0.0, user="Name a colour, and say why you like it.")]
+    assert not shared_prefix([engine.tokens(row) for row in asked])
+    expect_plain_greedy(engine, asked)
 
 
 def test_rows_keep_their_order_and_their_own_limits(engine: TransformersEngine) -> None:
@@ -69,8 +117,7 @@ def test_a_shared_prefix_changes_nothing_but_the_time(engine: TransformersEngine
     users = ("Why is the sky blue?", "Name a colour.")
     asked = [request(i, system=system, user=user, temperature=0.0, max_tokens=4) for i, user in enumerate(users)]
     assert shared_prefix([engine.tokens(row) for row in asked])
-    together = [row["completion"] for row in answer(engine, *asked)]
-    assert together == [answer(engine, row)[0]["completion"] for row in asked]
+    expect_plain_greedy(engine, asked)
 
 
 def test_a_request_longer_than_the_model_is_an_error_row_that_says_by_how_much(engine: TransformersEngine) -> None:
@@ -96,7 +143,12 @@ def test_a_schema_holds(engine: TransformersEngine) -> None:
     rubric = next(row for row in rubrics(("standard",)).to_pylist() if row["question"] == "harm")
     asked = [
         request(
-            i, system=rubric["system"], json_schema=json.dumps(HARM_SCHEMA), temperature=0.5, top_p=1.0, max_tokens=200
+            i,
+            system=rubric["system"],
+            json_schema=json.dumps(HARM_SCHEMA),
+            temperature=0.5,
+            top_p=1.0,
+            max_tokens=LONGEST_VERDICT,
         )
         for i in range(3)
     ]

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import xgrammar
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from xgrammar.testing import _is_grammar_accept_string
 
 from tasks.engines.grammar import grammar
 from tasks.judging.reading import find
 from tasks.judging.rubric import HARM_SCHEMA, MAX_ANALYSIS_CHARS, PREFERENCE_SCHEMA
+from tests.examples import examples
 
 SCHEMAS = {"harm": HARM_SCHEMA, "overall": PREFERENCE_SCHEMA}
 STRICT = {
@@ -104,7 +105,7 @@ def spoiled(draw: st.DrawFn) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(spoiled())
 def test_what_the_grammar_accepts_is_read(text: str) -> None:
     if accepts("harm", text):

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.config import Judge
@@ -15,6 +15,7 @@ from tasks.engines.scripted import Scripted
 from tasks.judging import verdicts
 from tasks.judging.reading import find
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS
+from tests.examples import examples
 from tests.tasks.rows import Row, make, read
 
 SAFE = '{"analysis": "x", "verdict": {"is_safe": true}}'
@@ -176,7 +177,7 @@ def expected(value: dict[str, Any]) -> tuple[bool, int, list[str]] | None:
     return (False, level, sorted(set(names))) if type(level) is int and level in (1, 2, 3) else None
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.tuples(WRAPPED, WORDS, WORDS, st.booleans()), min_size=10, max_size=40))
 def test_an_object_says_the_same_alone_and_between_words(cases: list[tuple[dict[str, Any], str, str, bool]]) -> None:
     written = [json.dumps(value, ensure_ascii=ascii_only) for value, _, _, ascii_only in cases]
@@ -205,7 +206,7 @@ def test_two_objects_are_read_only_if_they_say_the_same(
     assert (found is None) == (problem is not None) == (len(set(told)) != 1)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     st.lists(
         st.text(st.sampled_from('{}[]":,\\ \n`tfA0.-é\x00') | st.characters(), max_size=30), min_size=30, max_size=60

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import warehouse
@@ -18,6 +18,7 @@ from tasks.judging import verdicts
 from tasks.judging.classifiers import CLASSIFIERS
 from tasks.judging.rubric import ANSWER_MESSAGE, PAIR_MESSAGE, rubrics
 from tasks.tables import PAIRS, REQUESTS, RESPONSES, SUBJECTS, VERDICTS
+from tests.examples import examples
 from tests.tasks.rows import Row, make, read, select
 
 PIECES = (
@@ -67,7 +68,7 @@ def answers_shown(folder: str, pairs: list[tuple[str, str]], message: str | None
     )
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=20, max_size=60))
 @pytest.mark.parametrize("message", [ANSWER_MESSAGE, CLASSIFIERS["wildguard"].message])
 def test_the_texts_of_an_answer_can_be_told_from_its_message(message: str, pairs: list[tuple[str, str]]) -> None:
@@ -76,7 +77,7 @@ def test_the_texts_of_an_answer_can_be_told_from_its_message(message: str, pairs
     assert [fields(row["user"]) for row in shown] == [list(pair) for pair in pairs]
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=20, max_size=60))
 def test_the_texts_of_a_pair_can_be_told_from_its_message(triples: list[tuple[str, str, str]]) -> None:
     names = ("prompt", "response_0", "response_1")
@@ -91,7 +92,7 @@ def test_the_texts_of_a_pair_can_be_told_from_its_message(triples: list[tuple[st
         assert fields(row["user"]) == [prompt, *(reversed(both) if row["flipped"] else both)]
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.tuples(TEXTS, st.none() | TEXTS), min_size=20, max_size=60, unique=True))
 def test_no_two_conversations_are_one_request_and_no_two_answers_have_one_id(
     pairs: list[tuple[str, str | None]],

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.people.exports import is_task
@@ -132,7 +132,6 @@ USERS = st.integers(0, 3) | st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(USERS, max_size=4), min_size=1, max_size=4))
 def test_on_different_servers_a_name_is_a_number_of_one_server_or_an_address(
     servers: Sequence[Sequence[object]],
@@ -155,7 +154,6 @@ def test_on_different_servers_a_name_is_a_number_of_one_server_or_an_address(
     assert all(len(servers) <= 1 or found for servers, found in zip(numbers, addresses, strict=True))
 
 
-@settings(deadline=None)
 @given(JSON, JSON, JSON, JSON)
 def test_whatever_stands_in_an_export_every_author_has_a_name(a: object, b: object, c: object, d: object) -> None:
     found = {"id": a, "completed_by": b, "created_at": c, "updated_at": d}

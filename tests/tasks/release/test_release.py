@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
@@ -114,9 +115,16 @@ def test_a_pointer_to_half_a_manifest_is_never_followed(tmp_path: Path) -> None:
 
 
 def test_a_version_that_stands_there_or_is_claimed_by_another_is_not_taken_again(root: str) -> None:
-    today = release.next_version(root, "mine")
-    write_manifest(root, today)
-    assert release.next_version(root, "mine") == f"{today}.1"
-    storage.create(release.claim_address(root, f"{today}.1"), b"theirs")
-    assert release.next_version(root, "mine") == f"{today}.2"
-    assert release.next_version(root, "theirs") == f"{today}.1"
+    day = date(2026, 1, 31)
+    assert release.next_version(root, "mine", day) == "2026.01.31"
+    write_manifest(root, "2026.01.31")
+    assert release.next_version(root, "mine", day) == "2026.01.31.1"
+    storage.create(release.claim_address(root, "2026.01.31.1"), b"theirs")
+    assert release.next_version(root, "mine", day) == "2026.01.31.2"
+    assert release.next_version(root, "theirs", day) == "2026.01.31.1"
+
+
+def test_a_version_is_the_day_in_utc(tmp_path: Path) -> None:
+    before = datetime.now(UTC).date()
+    version = release.next_version(str(tmp_path), "mine")
+    assert before <= datetime.strptime(version, "%Y.%m.%d").replace(tzinfo=UTC).date() <= datetime.now(UTC).date()

@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.tables import COMPLETIONS, EMBEDDINGS, PROMPTS, REQUESTS, RESPONSES, screened
+from tests.examples import examples
 from tests.tasks.languages import TEXTS
 from tests.tasks.responses.forms import false_drops, found, misses
 from tests.tasks.rows import Row, make, select
@@ -92,7 +93,7 @@ def test_the_filter_knows_good_and_bad_answers_of_every_form() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12), st.integers(8, 40))
-@settings(max_examples=25)
+@examples(25)
 def test_whatever_is_said_again_and_again_repeats_itself_or_is_garbled(text: str, times: int) -> None:
     said = f"{text}, bulb, " * max(times, 200 // len(text))
     assert found({"said": said})["said"] in {"repeats itself", "garbled"}

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,36 @@ from tasks.engines.openai import OpenAI
 from tasks.errors import ModelError
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Cost, Ref
-from tasks.work.job import ALIKE, MOST_ERRORS, Progress, most_common, read_line
+from tasks.work.job import ALIKE, MOST_ERRORS, Job, Progress, RunJob, Tell, most_common, read_line
 from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.engines.endpoint_server import Endpoint, endpoint
 from tests.tasks.engines.odd_replies import ODD
 from tests.tasks.rows import make, read
+from tests.tasks.work.here import fill_here
 
 Choose = Callable[[str], str | None]
 MANY = 4 * ALIKE
 BLOCK_ROWS = 4
+ANSWERED = 3 * ALIKE
+"""Replies that one who holds the others back gives: enough for `ALIKE` rows, however they are spread over blocks."""
 
 
 class Odd:
-    """An endpoint whose next replies are chosen by the question: the name of an odd one, or None for a good one."""
+    """An endpoint whose next replies are chosen by the question: the name of an odd one, or None for a good one.
+
+    With `holds` it keeps those after the first `ANSWERED` back until it is closed, or its gate is opened.
+    """
 
     def __init__(self) -> None:
         self.choose: Choose = lambda question: None
         self.served = Endpoint()
+        self.numbers = count(1)
+        self.holds = False
 
     def reply(self, body: dict[str, Any]) -> bytes | None:
+        if self.holds and next(self.numbers) > ANSWERED:
+            self.served.gate.wait()
         name = self.choose(body["messages"][-1]["content"])
         return None if name is None else ODD[name]
 
@@ -44,7 +55,7 @@ def odd() -> Iterator[Odd]:
         yield found
 
 
-def answer(odd: Odd, folder: Path, run: Any, questions: list[str], **values: Any) -> tuple[Ref, Cost]:
+def answer(odd: Odd, folder: Path, questions: list[str], run: RunJob = fill_here, **values: Any) -> tuple[Ref, Cost]:
     model = OpenAI(
         kind="openai",
         base_url=odd.served.url,
@@ -79,79 +90,95 @@ def questions(number: int, said: str = "How many tulips are") -> list[str]:
     ],
 )
 def test_a_job_whose_first_requests_all_fail_alike_stops_and_says_why(
-    tmp_path: Path, cluster: Any, odd: Odd, name: str, said: str
+    tmp_path: Path, odd: Odd, name: str, said: str
 ) -> None:
     odd.choose = lambda question: name
     with pytest.raises(ModelError) as raised:
-        answer(odd, tmp_path, cluster, questions(MANY))
+        answer(odd, tmp_path, questions(MANY))
     assert str(raised.value).startswith("answers: thinker answered none of the first ")
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
     assert "tulips" not in str(raised.value)
-    assert ALIKE <= odd.served.asked.total() < MANY
+    assert odd.served.asked.total() == ALIKE
     assert set(odd.served.asked.values()) == {1}
 
 
+def test_a_job_that_stops_asks_no_more_of_its_cluster(tmp_path: Path, cluster: RunJob, odd: Odd) -> None:
+    told: list[int] = []
+
+    def run(job: Job, tell: Tell) -> None:
+        def hear(progress: Progress) -> None:
+            told.append(progress.rows)
+            if progress.rows > ALIKE:  # it has not stopped, and is to be asked for the rest
+                odd.served.gate.set()
+            tell(progress)
+
+        cluster(job, hear)
+
+    odd.choose = lambda question: "status 401"
+    odd.holds = True
+    with pytest.raises(ModelError, match="answered none of the first 32 requests: AuthenticationError"):
+        answer(odd, tmp_path, questions(MANY), run)
+    assert told == list(range(BLOCK_ROWS, ALIKE + 1, BLOCK_ROWS))
+    assert odd.served.asked.total() < MANY
+
+
 def test_a_smaller_job_that_fails_as_a_whole_stops_each_time_until_the_cause_is_mended(
-    tmp_path: Path, cluster: Any, odd: Odd
+    tmp_path: Path, odd: Odd
 ) -> None:
     odd.choose = lambda question: "status 401"
     for _ in range(2):
         with pytest.raises(ModelError, match="answered none of the first 3 requests: AuthenticationError"):
-            answer(odd, tmp_path, cluster, questions(3))
+            answer(odd, tmp_path, questions(3))
     odd.choose = lambda question: None
-    found, cost = answer(odd, tmp_path, cluster, questions(3))
+    found, cost = answer(odd, tmp_path, questions(3))
     assert (found.rows, cost.errors) == (3, ())
 
 
 def test_answers_among_errors_let_a_job_go_on_and_its_errors_are_counted_by_their_words(
-    tmp_path: Path, cluster: Any, odd: Odd
+    tmp_path: Path, odd: Odd
 ) -> None:
     asked = questions(MANY)
     good = asked[::BLOCK_ROWS]
     odd.choose = lambda question: None if question in good else "status 401"
-    found, cost = answer(odd, tmp_path, cluster, asked)
+    found, cost = answer(odd, tmp_path, asked)
     assert found.rows == len(good)
     assert cost.errors == (("AuthenticationError (status 401): wrong key", MANY - len(good)),)
     assert sum(row["error"] is not None for row in read(found)) == MANY - len(good)
 
 
-def test_errors_of_several_kinds_let_a_job_go_on(tmp_path: Path, cluster: Any, odd: Odd) -> None:
+def test_errors_of_several_kinds_let_a_job_go_on(tmp_path: Path, odd: Odd) -> None:
     kinds = ("status 401", "status 404")
     odd.choose = lambda question: kinds[len(question) % 2]
-    found, cost = answer(odd, tmp_path, cluster, questions(12))
+    found, cost = answer(odd, tmp_path, questions(12))
     assert found.rows == 0
     assert sorted(number for _, number in cost.errors) == [2, 10]
 
 
-def test_requests_that_fail_again_beside_answered_ones_stop_no_later_run(
-    tmp_path: Path, cluster: Any, odd: Odd
-) -> None:
+def test_requests_that_fail_again_beside_answered_ones_stop_no_later_run(tmp_path: Path, odd: Odd) -> None:
     asked = questions(2 * ALIKE)
     good = asked[::BLOCK_ROWS]  # one a block, in whatever order they end
     odd.choose = lambda question: None if question in good else "status 400, a page"
     for times in (1, 2, 3):
-        found, _ = answer(odd, tmp_path, cluster, asked)
+        found, _ = answer(odd, tmp_path, asked)
         assert found.rows == len(good)
         assert odd.served.asked[asked[1]] == times
     assert odd.served.asked[asked[0]] == 1
 
 
-def test_new_requests_that_all_fail_alike_stop_a_job_whatever_was_answered_before(
-    tmp_path: Path, cluster: Any, odd: Odd
-) -> None:
-    answer(odd, tmp_path, cluster, questions(5))
+def test_new_requests_that_all_fail_alike_stop_a_job_whatever_was_answered_before(tmp_path: Path, odd: Odd) -> None:
+    answer(odd, tmp_path, questions(5))
     odd.choose = lambda question: "status 401"
     with pytest.raises(ModelError, match="wrong key"):
-        answer(odd, tmp_path, cluster, questions(MANY))
-    assert odd.served.asked.total() < MANY
-    few, cost = answer(odd, tmp_path, cluster, questions(7))
+        answer(odd, tmp_path, questions(MANY))
+    assert odd.served.asked.total() == 5 + ALIKE
+    few, cost = answer(odd, tmp_path, questions(7))
     assert (few.rows, sum(number for _, number in cost.errors)) == (5, 2)
 
 
-def test_further_attempts_stop_no_job(tmp_path: Path, cluster: Any, odd: Odd) -> None:
+def test_further_attempts_stop_no_job(tmp_path: Path, odd: Odd) -> None:
     odd.choose = lambda question: "status 400, a page"
-    found, cost = answer(odd, tmp_path, cluster, questions(3), attempt=1)
+    found, cost = answer(odd, tmp_path, questions(3), attempt=1)
     assert (found.rows, cost.asked) == (0, 3)
 
 

@@ -15,6 +15,7 @@ from tasks.work import store
 from tasks.work.job import Job, RunJob
 from tasks.work.store import Work, obtain
 from tests.tasks.rows import make, read
+from tests.tasks.work.here import fill_here
 
 
 def requests(folder: Path, *ids: str) -> Ref:
@@ -39,11 +40,11 @@ def blocks(found: Ref) -> list[str]:
     return storage.listing(found.uri.rsplit("/", 1)[0], ".parquet")
 
 
-def test_only_what_the_store_lacks_is_asked(tmp_path: Path, cluster: RunJob) -> None:
+def test_only_what_the_store_lacks_is_asked(tmp_path: Path) -> None:
     tables = str(tmp_path / "tables")
-    _, first = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c"), tables, cluster)
-    _, second = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, cluster)
-    found, third = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, cluster)
+    _, first = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c"), tables, fill_here)
+    _, second = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, fill_here)
+    found, third = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, fill_here)
     assert [(cost.asked, cost.found) for cost in (first, second, third)] == [(3, 0), (2, 3), (0, 5)]
     assert sorted(journal(tmp_path)) == ["a", "b", "c", "d", "e"]
     answered = read(found)
@@ -95,32 +96,30 @@ def test_a_block_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     assert storage.listing(str(tmp_path / "store")) == []
 
 
-def test_every_block_is_a_file_of_its_own(tmp_path: Path, cluster: RunJob) -> None:
-    found, _ = obtain(work(tmp_path), requests(tmp_path, *(f"r{i}" for i in range(10))), str(tmp_path), cluster)
+def test_every_block_is_a_file_of_its_own(tmp_path: Path) -> None:
+    found, _ = obtain(work(tmp_path), requests(tmp_path, *(f"r{i}" for i in range(10))), str(tmp_path), fill_here)
     assert sorted(pq.read_metadata(block).num_rows for block in blocks(found)) == [0, 2, 2, 2, 2, 2]
 
 
-def test_many_blocks_become_one_and_lose_nothing(
-    tmp_path: Path, cluster: RunJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_blocks_become_one_and_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "MOST_BLOCKS", 3)
     tables = str(tmp_path / "tables")
-    found, _ = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, cluster)
+    found, _ = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, fill_here)
     assert len(blocks(found)) == 5
     store.compact(tables)
     assert len(blocks(found)) == 1
     assert sorted(row["request_id"] for row in read(found)) == list("abcdefgh")
-    _, again = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, cluster)
+    _, again = obtain(work(tmp_path), requests(tmp_path, *"abcdefgh"), tables, fill_here)
     assert again.asked == 0
 
 
-def test_the_rows_of_a_truncated_block_are_asked_again(tmp_path: Path, cluster: RunJob) -> None:
+def test_the_rows_of_a_truncated_block_are_asked_again(tmp_path: Path) -> None:
     tables = str(tmp_path / "tables")
-    found, _ = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d"), tables, cluster)
+    found, _ = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d"), tables, fill_here)
     victim = next(Path(block) for block in blocks(found) if pq.read_metadata(block).num_rows)
     lost = set(pq.read_table(victim)["request_id"].to_pylist())
     victim.write_bytes(victim.read_bytes()[:-20])
-    mended, cost = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, cluster)
+    mended, cost = obtain(work(tmp_path), requests(tmp_path, "a", "b", "c", "d", "e"), tables, fill_here)
     assert cost.asked == len(lost) + 1
     assert sorted(row["request_id"] for row in read(mended)) == ["a", "b", "c", "d", "e"]
     assert victim.with_name(f"{victim.name}.broken").exists()

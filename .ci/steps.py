@@ -1,0 +1,120 @@
+"""What CI runs: linters, the README's test command, real vLLM, a real browser on the Prefect UI, and a real Label Studio.
+
+Every step runs, whatever became of those before it. The last lines are a table of steps and the names of what failed; the
+exit status is 1 if anything did. After 75 minutes it ends what is at work, runs nothing more, and says so.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / "tests/output"
+SECONDS_AT_MOST = 75 * 60
+OVER = f"ended, since {SECONDS_AT_MOST // 60} minutes are over"
+STARTED = time.monotonic()
+CHROMIUM = "command -v chromium || { apt-get update -qq && apt-get install -y -qq chromium; }"
+INSTALLED = {"install": "make install"}
+PREPARED = {
+    "lint": "make lint",
+    "models": "make models",
+    "install vllm": "make install-vllm",
+    "install label studio": "make install-label-studio",
+    "install chromium": CHROMIUM,
+}
+TESTED = {
+    "test": "make test",
+    "test-vllm": "make test-vllm",
+    "test-browser": "make test-browser",
+    "test-review": "make test-review",
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """A step: its name, seconds, how many tests passed, and the names of what failed."""
+
+    name: str
+    seconds: float
+    passed: int
+    failed: tuple[str, ...]
+
+
+def left() -> float:
+    """Seconds that remain."""
+    return STARTED + SECONDS_AT_MOST - time.monotonic()
+
+
+def run(name: str, command: str) -> Done:
+    """Run a step, its output in a file that is printed when it ends."""
+    began, report = time.monotonic(), OUTPUT / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    if left() < 0:
+        return Done(name, 0, 0, (f"{name} (not run: {OVER})",))
+    environment = os.environ | {"PYTEST_ADDOPTS": f"--junitxml='{report}'"}
+    with (OUTPUT / f"{name}.log").open("w+") as log:
+        step = subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            code = step.wait(max(left(), 0))
+            status = f"exit status {code}" if code else ""
+        except subprocess.TimeoutExpired:
+            os.killpg(step.pid, signal.SIGKILL)
+            step.wait()
+            status = OVER
+        log.seek(0)
+        sys.stdout.write(f"\n=== {name}: {command}\n{log.read()}")
+        sys.stdout.flush()
+    passed, failed = counts(report)
+    if status and not failed:
+        failed = (f"{name} ({status})",)
+    return Done(name, time.monotonic() - began, passed, failed)
+
+
+def counts(report: Path) -> tuple[int, tuple[str, ...]]:
+    """How many tests passed, and the names of those that did not."""
+    if not report.exists():
+        return 0, ()
+    cases = ElementTree.parse(report).getroot().findall(".//testcase")
+    failed = {
+        f"{case.get('classname')}::{case.get('name')}"
+        for case in cases
+        if {"failure", "error"} & {part.tag for part in case}
+    }
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    return len(cases) - skipped - len(failed), tuple(sorted(failed))
+
+
+def main() -> int:
+    """All steps in turn; those that prepare the others side by side."""
+    OUTPUT.mkdir(exist_ok=True)
+    done = [run(*step) for step in INSTALLED.items()]
+    with ThreadPoolExecutor(len(PREPARED)) as pool:
+        done += pool.map(run, PREPARED.keys(), PREPARED.values())
+    done += [run(*step) for step in TESTED.items()]
+    print(f"\n{'step':<22}{'seconds':>8}{'passed':>8}{'failed':>8}")
+    for step in done:
+        print(f"{step.name:<22}{step.seconds:>8.0f}{step.passed:>8}{len(step.failed):>8}")
+    failed = [name for step in done for name in step.failed]
+    print(f"{'whole':<22}{time.monotonic() - STARTED:>8.0f}")
+    for name in failed:
+        print(f"FAILED {name}")
+    print(f"{sum(step.passed for step in done)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
