@@ -34,9 +34,9 @@ def named(path: Path) -> str:
 def sleeping(text: str) -> list[int]:
     """The lines of a module in which it sleeps, or gets hold of what sleeps."""
     nodes = list(ast.walk(ast.parse(text)))
-    called = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in SLEEPS]
-    got = [node for node in nodes if isinstance(node, ast.ImportFrom) and SLEEPS & {name.name for name in node.names}]
-    return sorted(node.lineno for node in [*called, *got])
+    called = [node.lineno for node in nodes if isinstance(node, ast.Attribute) and node.attr in SLEEPS]
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return sorted([*called, *(node.lineno for node in imports if SLEEPS & {name.name for name in node.names})])
 
 
 def test_only_until_sleeps() -> None:
