@@ -14,7 +14,6 @@ from copy import copy
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from functools import reduce
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -99,7 +98,7 @@ def examine(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[A
         source = context.data_sources.add_sql("candidate", connection_string=f"duckdb+buffered:///{database}")
         found = [(name, result) for name in SUITES for result in run_suite(context, source, name)]
         context.build_data_docs(site_names=["gate"])
-        copy_folder(Path(scratch) / "docs", storage.join(uri, "gate/docs"))
+        storage.put(f"{scratch}/docs", storage.join(uri, "gate/docs"))
         # DuckDB opens a file with one set of options at a time, and duckdb-engine has its own.
         source.get_execution_engine().close()
         source.get_engine().dispose()
@@ -112,13 +111,6 @@ def examine(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[A
     return outcome
 
 
-def copy_folder(source: Path, uri: str) -> None:
-    """Put all files below a local folder at `uri`."""
-    for page in source.rglob("*"):
-        if page.is_file():
-            storage.write_bytes(storage.join(uri, str(page.relative_to(source))), page.read_bytes())
-
-
 def write_failing_rows(
     database: str, broken: Sequence[tuple[str, ExpectationValidationResult]], uri: str
 ) -> dict[tuple[str, str], str]:
@@ -129,7 +121,7 @@ def write_failing_rows(
     storage.make_folder(uri)
     said: dict[tuple[str, str], str] = {}
     with duckdb.connect(database) as connection:
-        warehouse.use_remote_files(connection, [uri])
+        warehouse.write_remote_files(connection, uri)
         for name, result in broken:
             rule = result.expectation_config.meta["rule"]
             rows = failing_rows(connection, SUITES[name][0], result.expectation_config)

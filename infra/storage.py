@@ -8,14 +8,18 @@ import glob
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 from botocore.exceptions import BotoCoreError, EndpointConnectionError
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+
+from infra import snapshot
+from infra.snapshot import Found, Info, Snapshot
 
 FAULTS = (OSError, BotoCoreError)
 """What goes wrong with a disk or with a bucket."""
@@ -122,10 +126,42 @@ def make_folder(uri: str) -> None:
 
 def listing(uri: str, suffix: str = "") -> list[str]:
     """Addresses of all files below `uri` that end in `suffix`, sorted; empty where nothing stands."""
+    return list(found_below(uri, suffix))
+
+
+def found_below(uri: str, suffix: str = "") -> dict[str, Info]:
+    """The files below `uri` that end in `suffix`, sorted by address."""
     fs, path = filesystem(uri)
     scheme = uri.split("://", 1)[0] + "://" if "://" in uri else ""
     # A store with folders of its own names an empty one as if it were a file.
-    return sorted(scheme + found for found in fs.find(path) if found.endswith(suffix) and found != path)
+    return {
+        scheme + found: info
+        for found, info in sorted(fs.find(path, detail=True).items())
+        if found.endswith(suffix) and found != path
+    }
+
+
+def look(uris: Iterable[str]) -> dict[str, Info]:
+    """The files that stand at these addresses of one store now; an address where none stands is left out."""
+    asked = {filesystem(uri)[1]: uri for uri in uris}
+    fs = filesystem(next(iter(asked.values()), ""))[0]
+    return {asked[path]: info for path, info in snapshot.look(fs, asked).items()}
+
+
+def reader(found: Found, uri: str) -> fsspec.AbstractFileSystem:
+    """What reads the `found` files of the store that `uri` is in: the disk itself, or a snapshot of the bucket."""
+    fs, _ = filesystem(uri)
+    return Snapshot(fs, {filesystem(file)[1]: info for file, info in found.items()}) if "://" in uri else fs
+
+
+@contextmanager
+def opened(uri: str) -> Iterator[BinaryIO]:
+    """The file at `uri` as it stands now, to be read in whatever order; raises FileNotFoundError."""
+    found = look([uri]) if "://" in uri else {}
+    if "://" in uri and not found:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)
+    with reader(found, uri).open(filesystem(uri)[1], "rb") as file:
+        yield file
 
 
 def folders(uri: str) -> list[str]:
@@ -141,11 +177,25 @@ def fetch(uri: str, folder: str) -> str:
     """The folder at `uri` as one on this machine: itself, or what a bucket holds, copied into `folder`."""
     if "://" not in uri:
         return uri
-    fs, _ = filesystem(uri)
-    files = listing(uri)
+    files = found_below(uri)
+    places = [folder + file.removeprefix(uri.rstrip("/")) for file in files]
+    for place in places:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
     # Lists of both sides are the one form in which fsspec takes no path for a pattern.
-    fs.get([filesystem(file)[1] for file in files], [folder + file.removeprefix(uri.rstrip("/")) for file in files])
+    reader(files, uri).get([filesystem(file)[1] for file in files], places)
     return folder
+
+
+def put(folder: str, uri: str) -> None:
+    """Copy all files of a folder on this machine to `uri`."""
+    files = listing(folder)
+    targets = [uri + file.removeprefix(folder) for file in files]
+    if "://" in uri:
+        fs, _ = filesystem(uri)
+        fs.put(files, [filesystem(target)[1] for target in targets])
+        return
+    for file, target in zip(files, targets, strict=True):
+        write_bytes(target, read_bytes(file))
 
 
 def remove(uri: str) -> None:
@@ -249,9 +299,10 @@ def move_folder(source: str, target: str, last: str) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
     remove(target)
     fs, _ = filesystem(source)
-    files = [file.removeprefix(source) for file in listing(source)]
-    for file in files:
-        if file != f"/{last}":
-            fs.cp_file(filesystem(source + file)[1], filesystem(target + file)[1])
+    files = [file for file in listing(source) if file != join(source, last)]
+    fs.copy(
+        [filesystem(file)[1] for file in files],
+        [filesystem(target + file.removeprefix(source))[1] for file in files],
+    )
     create(join(target, last), read_bytes(join(source, last)))
     remove(source)

@@ -9,7 +9,7 @@ This is the only module that opens DuckDB for the pipeline.
 import glob
 import io
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from duckdb.func import ARROW, SPECIAL
 
 from infra import storage
+from infra.snapshot import Info
 from tasks.errors import StorageError
 from tasks.functions import FUNCTIONS
 from tasks.identity import digest, macro_definitions, of_function, of_query, query
@@ -40,16 +41,22 @@ def connect(inputs: Tables, uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
         connection.create_function(
             name, by_batch(function.call), ["VARCHAR"], function.gives, type=ARROW, null_handling=SPECIAL
         )
+    files = {
+        name: [table_files(ref.uri) for ref in ([source] if isinstance(source, Ref) else source)]
+        for name, source in inputs.items()
+        if not isinstance(source, pa.Table)
+    }
+    read_remote_files(
+        connection, {file: info for tables in files.values() for found in tables for file, info in found.items()}
+    )
     for name, source in inputs.items():
         if isinstance(source, pa.Table):
             connection.from_arrow(source).create_view(name)
         else:
-            refs = [source] if isinstance(source, Ref) else source
-            files = [file for ref in refs for file in literal(table_files(ref.uri))]
-            use_remote_files(connection, files)
             # By name: blocks of an older version lack the columns that came later. As a statement: a relation keeps
             # Python's lock while it is bound, for which DuckDB's own threads wait when they read files through fsspec.
-            connection.execute(f"SET VARIABLE {name}_files = $files", {"files": files})
+            named = literal([file for found in files[name] for file in found])
+            connection.execute(f"SET VARIABLE {name}_files = $files", {"files": named})
             connection.execute(
                 f"CREATE VIEW {name} AS FROM read_parquet("
                 f"getvariable('{name}_files'), union_by_name = true, hive_partitioning = false)"
@@ -57,10 +64,13 @@ def connect(inputs: Tables, uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def table_files(uri: str) -> list[str]:
-    """The files of the table at `uri`: that one, or where it ends in `*.parquet` all Parquet files of its folder."""
+def table_files(uri: str) -> Mapping[str, Info | None]:
+    """The files of the table at `uri`: that one, or where it ends in `*.parquet` all Parquet files of its folder.
+
+    With what the store said of each, if it was asked.
+    """
     folder, _, name = uri.rpartition("/")
-    return storage.listing(folder, ".parquet") if name == "*.parquet" else [uri]
+    return storage.found_below(folder, ".parquet") if name == "*.parquet" else {uri: None}
 
 
 def literal(uris: Sequence[str]) -> list[str]:
@@ -77,11 +87,30 @@ def by_batch(function: Callable[[str], object]) -> Callable[[pa.ChunkedArray], p
     return call
 
 
-def use_remote_files(connection: duckdb.DuckDBPyConnection, uris: Sequence[str]) -> None:
-    """Let DuckDB reach every remote scheme among `uris` through fsspec; the wheel carries no httpfs."""
-    for scheme in {uri.split("://", 1)[0] for uri in uris if "://" in uri}:
-        if not connection.filesystem_is_registered(scheme):
-            connection.register_filesystem(storage.filesystem(f"{scheme}://")[0])
+def read_remote_files(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Info | None]) -> None:
+    """Let DuckDB read those of the `files` that are in a bucket, as they stand now and for as long as it is connected.
+
+    Raises:
+        StorageError: the bucket cannot be read.
+    """
+    for scheme in schemes(files):
+        there = {file: info for file, info in files.items() if file.startswith(scheme)}
+        with reading(next(iter(there))):
+            told = {file: info for file, info in there.items() if info}
+            found = told | storage.look(file for file in there if file not in told)
+            connection.register_filesystem(storage.reader(found, scheme))
+
+
+def write_remote_files(connection: duckdb.DuckDBPyConnection, uri: str) -> None:
+    """Let DuckDB write to `uri`, through fsspec where it is in a bucket; the wheel carries no httpfs."""
+    for scheme in schemes([uri]):
+        if not connection.filesystem_is_registered(scheme.removesuffix("://")):
+            connection.register_filesystem(storage.reader({}, scheme))
+
+
+def schemes(uris: Iterable[str]) -> set[str]:
+    """How the addresses among `uris` that are not on this disk begin."""
+    return {uri.split("://", 1)[0] + "://" for uri in uris if "://" in uri}
 
 
 def build(
@@ -147,18 +176,30 @@ def address(table: Table, code: str, inputs: Tables, parameters: Mapping[str, ob
 def find_or_make(table: Table, folder: str, fingerprint: str, make: Callable[[str], None]) -> Ref:
     """The table of this fingerprint; `make` writes it where it does not stand, or where what stands cannot be read."""
     uri = storage.join(folder, table.name, f"{fingerprint}.parquet")
-    if not storage.exists(uri) or set_aside(uri):
+    found = standing(uri)
+    if found is None:
         make(uri)
-    return existing(table, uri, fingerprint)
+        found = standing(uri)
+    if found is None:
+        raise StorageError(f"{uri}: is gone as soon as it is written; let no other program delete it and run again")
+    return checked(table, uri, fingerprint, found)
+
+
+def standing(uri: str) -> pq.FileMetaData | None:
+    """What the Parquet file at `uri` says of itself; None where there is none, or one that cannot be read and is set aside."""
+    try:
+        found = footer(uri)
+    except FileNotFoundError:
+        return None
+    if found is None:
+        storage.move(uri, f"{uri}.broken")
+        logger.warning("%s cannot be read and is now %s.broken; it is made again", uri, uri)
+    return found
 
 
 def set_aside(uri: str) -> bool:
-    """Rename a file that is no Parquet file; whether it was none."""
-    if is_parquet(uri):
-        return False
-    storage.move(uri, f"{uri}.broken")
-    logger.warning("%s cannot be read and is now %s.broken; it is made again", uri, uri)
-    return True
+    """Rename a file that is no Parquet file; whether it was none, or is gone."""
+    return standing(uri) is None
 
 
 def write(connection: duckdb.DuckDBPyConnection, selected: str, uri: str, parameters: Mapping[str, object]) -> None:
@@ -173,7 +214,7 @@ def write(connection: duckdb.DuckDBPyConnection, selected: str, uri: str, parame
     copy = f"COPY (\n{selected.rstrip().rstrip(';')}\n) TO $uri ({options})"
     with writing(uri):
         storage.make_folder(uri.rsplit("/", 1)[0])
-        use_remote_files(connection, [uri])
+        write_remote_files(connection, uri)
         connection.execute(copy, dict(parameters) | {"uri": uri})
 
 
@@ -186,29 +227,38 @@ def writing(uri: str) -> Iterator[None]:
         raise StorageError(f"{uri}: cannot be written: {reason(error)}; mend the storage and run again") from None
 
 
-def existing(table: Table, uri: str, fingerprint: str) -> Ref:
-    """The Ref of a Parquet file that stands at `uri`, its columns checked against `table`."""
-    fs, path = storage.filesystem(uri)
-    with fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
-        found, rows = parquet.schema_arrow, parquet.metadata.num_rows
-    if [(f.name, plain(f.type)) for f in found] != [(f.name, plain(f.type)) for f in table.schema]:
-        raise TypeError(f"{uri} is not a table of {table.name}: it has {found}, not {table.schema}")
-    return Ref(uri, rows, fingerprint)
-
-
-def is_parquet(uri: str) -> bool:
-    """Whether the file at `uri` has a Parquet footer, which is written last."""
-    fs, path = storage.filesystem(uri)
+@contextmanager
+def reading(uri: str) -> Iterator[None]:
+    """Turn what goes wrong with a bucket while `uri` is read into StorageError."""
     try:
-        with fs.open(path, "rb") as file:
-            pq.read_metadata(file)
-    except pa.ArrowInvalid:
-        return False
-    except OSError as error:
-        if error.errno is not None:  # the storage's fault, not the file's: Arrow's own have no number
-            raise
-        return False
-    return True
+        yield
+    except storage.FAULTS as error:
+        raise StorageError(f"{uri}: cannot be read: {reason(error)}; mend the storage and run again") from None
+
+
+def checked(table: Table, uri: str, fingerprint: str, found: pq.FileMetaData) -> Ref:
+    """The Ref of a Parquet file that stands at `uri`, its columns checked against `table`."""
+    schema = found.schema.to_arrow_schema()
+    if [(f.name, plain(f.type)) for f in schema] != [(f.name, plain(f.type)) for f in table.schema]:
+        raise TypeError(f"{uri} is not a table of {table.name}: it has {schema}, not {table.schema}")
+    return Ref(uri, found.num_rows, fingerprint)
+
+
+def footer(uri: str) -> pq.FileMetaData | None:
+    """The footer of the Parquet file at `uri`, which is written last; None where it has none.
+
+    Raises:
+        FileNotFoundError: no file stands there.
+    """
+    with storage.opened(uri) as file:
+        try:
+            return pq.read_metadata(file)
+        except pa.ArrowInvalid:
+            return None
+        except OSError as error:
+            if error.errno is not None:  # the storage's fault, not the file's: Arrow's own have no number
+                raise
+            return None
 
 
 def plain(kind: pa.DataType) -> str:
@@ -219,7 +269,7 @@ def plain(kind: pa.DataType) -> str:
 def read(ref: Ref) -> pa.Table:
     """The rows at a Ref, in memory."""
     with connect({"rows": ref}) as connection:
-        return connection.table("rows").to_arrow_table()
+        return connection.execute("FROM rows").to_arrow_table()
 
 
 def table(sql: str, inputs: Tables, **parameters: object) -> pa.Table:
@@ -230,10 +280,35 @@ def table(sql: str, inputs: Tables, **parameters: object) -> pa.Table:
 
 def rows(sql: str, inputs: Tables, **parameters: object) -> list[dict[str, Any]]:
     """The few rows that `<sql>.sql` selects, as dicts: counts for people, never a table."""
-    with connect(inputs) as connection:
+    with connected(inputs) as connection:
         result = connection.execute(query(sql), parameters)
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+class Opened(dict[str, Source]):
+    """Tables with a connection that has them, for many queries over the same ones; one who changes them opens his own."""
+
+    def __init__(self, tables: Tables, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(tables)
+        self.connection = connection
+
+
+@contextmanager
+def opened(tables: Tables) -> Iterator[Opened]:
+    """The tables as they stand now, for the queries of the body."""
+    with connect(tables) as connection:
+        yield Opened(tables, connection)
+
+
+@contextmanager
+def connected(inputs: Tables) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The connection that has the tables already, or one that has them for the body."""
+    if isinstance(inputs, Opened):
+        yield inputs.connection
+        return
+    with connect(inputs) as connection:
+        yield connection
 
 
 def identities(inputs: Tables) -> list[object]:

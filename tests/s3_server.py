@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import s3fs
 from botocore.exceptions import BotoCoreError
@@ -87,3 +89,37 @@ def holds(files: s3fs.S3FileSystem) -> bool:
         return bool(files.cat_file("ready/file") == b"written")
     except (OSError, BotoCoreError):
         return False
+
+
+Asked = Counter[tuple[str, str]]
+"""How often each call was made of each key, or of the keys that begin so."""
+
+
+@contextmanager
+def counted() -> Iterator[Asked]:
+    """Counts what this process asks of S3 while the body runs: calls of s3fs, each of which is a request, or more if it fails.
+
+    The lease is left out: how often it is renewed is a matter of time.
+    """
+    asked: Asked = Counter()
+    call = s3fs.S3FileSystem._call_s3
+
+    async def call_and_count(fs: s3fs.S3FileSystem, method: str, *settings: Any, **given: Any) -> Any:
+        key = given.get("Key") or given.get("Prefix") or ""
+        if not key.endswith("lease.json"):
+            asked[method, key] += 1
+        return await call(fs, method, *settings, **given)
+
+    s3fs.S3FileSystem._call_s3 = call_and_count
+    try:
+        yield asked
+    finally:
+        s3fs.S3FileSystem._call_s3 = call
+
+
+def kinds(asked: Asked) -> dict[str, int]:
+    """How often each call was made."""
+    found: Counter[str] = Counter()
+    for (method, _), times in asked.items():
+        found[method] += times
+    return dict(found)

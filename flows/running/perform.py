@@ -10,7 +10,6 @@ from typing import Protocol, TypeVar, TypeVarTuple, cast
 from prefect import Task
 from prefect.futures import wait
 
-from infra import storage
 from tasks import warehouse
 from tasks.tables import Ref, Stage
 
@@ -52,7 +51,7 @@ def stands(made: object) -> bool:
     """Whether all tables that a task gave can be read; one that cannot is set aside."""
     match made:
         case Ref(uri=uri):
-            return storage.exists(uri) and not warehouse.set_aside(uri)
+            return warehouse.standing(uri) is not None
         case Stage(tables=tables, dropped=dropped):
             return all(map(stands, (*tables.values(), dropped)))
         case tuple():

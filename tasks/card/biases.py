@@ -35,11 +35,12 @@ def biases(config: Config, tables: Tables) -> Section:
         text.append("![Position and length bias of each judge](charts/biases.png)")
     own = own_answers(config)
     if own.num_rows:
+        compared = {name: tables[name] for name in ("opinions", "responses")}
         text += [
             "Some judges also answer. `own safe` is how often such a judge calls answers of its own model safe, `others safe` "
             "how often those of other models; other annotators of the same answers show how much of the difference is the "
             "answers' own. Both answers of a pair come from one responder, so preferences cannot show it.",
-            markdown_table(warehouse.rows("card_self_preference", {**tables, "own": own})),
+            markdown_table(warehouse.rows("card_self_preference", compared | {"own": own})),
         ]
     else:
         text.append("No judge is a model that also answers.")

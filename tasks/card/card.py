@@ -56,7 +56,7 @@ def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]
         "biases": biases(config, tables),
         "addressed": Section(markdown_table(warehouse.rows("card_addressed", tables))),
         "comparison": comparison(tables),
-        "dropped": Section(markdown_table(warehouse.rows("drops", {"dropped": tables["dropped"]}))),
+        "dropped": Section(markdown_table(warehouse.rows("drops", tables))),
     }
 
 

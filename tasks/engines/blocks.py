@@ -48,8 +48,7 @@ def plain(kind: pa.DataType) -> pa.DataType:
 @contextmanager
 def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file on disk or in a bucket; what many requests have in common is kept once until a block is cut."""
-    fs, path = storage.filesystem(uri)
-    with fs.open(path, "rb") as file:
+    with storage.opened(uri) as file:
         metadata = pq.read_metadata(file)
         shared = [name for name in ("system", "json_schema") if name in metadata.schema.names]
         with pq.ParquetFile(file, metadata=metadata, read_dictionary=shared) as parquet:

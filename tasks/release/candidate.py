@@ -82,13 +82,12 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
     uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
     with warehouse.writing(uri):
         storage.remove(uri)
-        for path, selected, parameters in datasets(config):
-            with warehouse.connect(tables) as connection:
-                warehouse.write(connection, selected, storage.join(uri, path), parameters)
-        for name, path in annotations(tables).items():
-            with warehouse.connect(tables) as connection:
-                warehouse.write(connection, f"FROM {name}", storage.join(uri, path), {})
-        write_card(config, version, tables, uri)
+        with warehouse.opened(tables) as together:
+            for path, selected, parameters in datasets(config):
+                warehouse.write(together.connection, selected, storage.join(uri, path), parameters)
+            for name, path in annotations(tables).items():
+                warehouse.write(together.connection, f"FROM {name}", storage.join(uri, path), {})
+            write_card(config, version, together, uri)
     return Candidate(version, uri, tuple(describe_files(uri)), fingerprint)
 
 
@@ -141,9 +140,10 @@ def stage_rows(stages: Sequence[Stage]) -> pa.Table:
 
 def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
     """Path below `uri`, SHA-256, bytes and rows of every file in its `folder`; rows is None for what is not Parquet."""
-    for file in storage.listing(storage.join(uri, folder)):
-        fs, path = storage.filesystem(file)
-        with fs.open(path, "rb") as stream:
+    found = storage.found_below(storage.join(uri, folder))
+    fs = storage.reader(found, uri)
+    for file in found:
+        with fs.open(storage.filesystem(file)[1], "rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             size = stream.tell()
             rows = pq.ParquetFile(stream).metadata.num_rows if file.endswith(".parquet") else None

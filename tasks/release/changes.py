@@ -56,8 +56,7 @@ def content(folder: str, path: str, version: str) -> object:
 
 def schema(uri: str) -> pa.Schema:
     """The columns of a Parquet file, and their types."""
-    fs, path = storage.filesystem(uri)
-    with fs.open(path, "rb") as file:
+    with storage.opened(uri) as file:
         return pq.read_schema(file)
 
 
