@@ -64,7 +64,7 @@ def test_a_failed_run_goes_on_where_it_was_when_retry_is_pressed(site: Site, wal
     assert set(second).isdisjoint(kept)
     assert len(second) == len(set(second)) > 0
     assert set(first) & set(second) == set(first) - set(kept)
-    assert sorted(walked.suspended.kept) == sorted(set(first) | set(second))
+    assert walked.suspended.kept == sorted(set(first) | set(second))
 
     becomes(sorted(FAILED.items()), lambda: tasks(site, walked, 1))
     becomes(sorted(RETRIED.items()), lambda: tasks(site, walked, 2))
@@ -78,6 +78,11 @@ def test_a_run_that_asks_for_approval_is_suspended_until_a_complete_answer(walke
     assert walked.completed.state == "Completed"
 
 
+def test_a_suspended_run_keeps_no_cluster_and_leaves_the_storage_to_others(walked: Walk) -> None:
+    assert walked.had_cluster
+    assert walked.free
+
+
 def test_nothing_is_published_before_the_approval_which_is_in_the_manifest(walked: Walk) -> None:
     assert walked.failed.releases == walked.suspended.releases == walked.after_refusal.releases == []
     (manifest,) = walked.completed.releases
@@ -86,7 +91,7 @@ def test_nothing_is_published_before_the_approval_which_is_in_the_manifest(walke
 
 def test_a_run_that_goes_on_after_an_approval_does_nothing_again(site: Site, walked: Walk) -> None:
     assert walked.completed.asked == walked.suspended.asked
-    assert sorted(walked.completed.kept) == sorted(walked.suspended.kept)
+    assert walked.completed.kept == walked.suspended.kept
     becomes(sorted(APPROVED.items()), lambda: tasks(site, walked, 3))
 
 

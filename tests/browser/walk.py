@@ -4,6 +4,7 @@ In: the served site, whose deployment runs `write_walk`'s configuration. Out: wh
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tests.browser.pages import browser_page, fill_in, press_retry, save, wait_f
 from tests.conftest import asked, write_config
 from tests.flows.test_kill import committed
 from tests.served import Site
-from tests.waiting import becomes, until
+from tests.waiting import Late, until
 
 SCRIPT = "<img src=x onerror=\"document.title='struck'\"> Where is **zeppelin** {}?"
 PROMPTS = 12
@@ -38,18 +39,20 @@ class Seen:
 
 @dataclass
 class Walk:
-    """What was seen on the walk."""
+    """What was seen on the walk, in its order."""
 
     run: dict[str, Any]
     failed: Seen
+    had_cluster: bool
     suspended: Seen
+    free: bool
+    samples: list[str]
+    unescaped: int
+    title: str
     refused: str
     after_refusal: Seen
     approved: str
     completed: Seen
-    samples: list[str]
-    unescaped: int
-    title: str
     called: set[str]
 
 
@@ -81,13 +84,12 @@ def walk(site: Site) -> Walk:
 
     def look(run: dict[str, Any]) -> Seen:
         state = site.now(run)["state"]
-        return Seen(state["name"], state["message"] or "", asked(folder), committed(folder), manifests(folder))
+        return Seen(state["name"], state["message"] or "", asked(folder), sorted(committed(folder)), manifests(folder))
 
     with browser_page() as page:
         page.on("request", lambda request: called.add(request.url))
         run = site.create()
-        until(lambda: site.raylets() or site.printed(run["name"], "Finished in state"), what="the run has a cluster")
-        assert site.raylets()
+        had_cluster = has_cluster(site, run)
         site.read(run)
         failed = look(run)
 
@@ -96,9 +98,7 @@ def walk(site: Site) -> Walk:
         press_retry(page)
         site.read(run)
         suspended = look(run)
-        becomes([], site.raylets)
-        with lock.exclusive(str(folder / "storage")):  # nobody else holds it
-            pass
+        free = holds_nothing(site, folder)
         samples, unescaped, title = look_at_artifact(page, site, run)
 
         open_run(page, site, run, "Suspended")
@@ -111,7 +111,44 @@ def walk(site: Site) -> Walk:
         completed = look(run)
         open_run(page, site, run, "Completed")
     outside = {url for url in called if not url.startswith((f"{site.address}/", "data:", "blob:"))}
-    return Walk(run, failed, suspended, refused, after_refusal, approved, completed, samples, unescaped, title, outside)
+    return Walk(
+        run=run,
+        failed=failed,
+        had_cluster=had_cluster,
+        suspended=suspended,
+        free=free,
+        samples=samples,
+        unescaped=unescaped,
+        title=title,
+        refused=refused,
+        after_refusal=after_refusal,
+        approved=approved,
+        completed=completed,
+        called=outside,
+    )
+
+
+def has_cluster(site: Site, run: dict[str, Any]) -> bool:
+    """Whether a Ray cluster is seen at some time while the run is at work."""
+    seen: list[object] = []
+
+    def looked() -> bool:
+        seen.extend(site.raylets())
+        return bool(seen) or site.printed(run["name"], "Finished in state") > 0
+
+    until(looked, what="the run has a cluster")
+    return bool(seen)
+
+
+def holds_nothing(site: Site, folder: Path) -> bool:
+    """Whether a run that is suspended leaves no Ray cluster behind, and the storage to others."""
+    with suppress(Late):
+        until(lambda: not site.raylets(), 60)
+    try:
+        with lock.exclusive(str(folder / "storage")):
+            return not site.raylets()
+    except lock.Held:
+        return False
 
 
 def open_run(page: Page, site: Site, run: dict[str, Any], state: str) -> None:
