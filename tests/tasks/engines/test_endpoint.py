@@ -1,8 +1,8 @@
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +23,8 @@ from tests.tasks.rows import make, read
 
 PATIENCE = 60
 """Seconds that a reply may take. Those that must not come in time have a clock that is put forward."""
+TURNS = 100
+"""Of a loop, after which the client has taken what was sent to it and waits again."""
 
 
 @pytest.fixture
@@ -76,19 +78,21 @@ class Heard(EndpointEngine):
 def give_up(served: Endpoint, question: str, seconds: float) -> dict[str, dict[str, Any]]:
     """What becomes of a question and of "hello" beside it. Once hello is answered, the client waits for so many seconds
     each time that the server holds the other reply back."""
-    loop = Forward()
-    answered = asyncio.Event()
+    loop, answered = Forward(), Event()
 
-    async def wait() -> None:
-        await answered.wait()
-        for _ in range(100):
-            await asyncio.sleep(0)  # by then the client has taken what was sent, and waits again
+    def put_forward(turns: int, done: Event) -> None:
+        if turns:
+            loop.call_soon(put_forward, turns - 1, done)
+            return
         loop.seconds += seconds
+        done.set()
 
     def hold() -> None:
-        if not loop.is_closed():
-            with suppress(CancelledError, TimeoutError):  # the client has left
-                asyncio.run_coroutine_threadsafe(wait(), loop).result(PATIENCE)
+        done = Event()
+        answered.wait()
+        with suppress(RuntimeError):  # the client has left
+            loop.call_soon_threadsafe(put_forward, TURNS, done)
+            done.wait(PATIENCE)
 
     served.on_hold = hold
     engine = Heard(model(served, retries=1), lambda asked: answered.set() if asked == "hello" else None)
