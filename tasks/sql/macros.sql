@@ -58,11 +58,12 @@ trim(
     ' ' || chr(9) || chr(10)
 );
 
--- The same, ten times as fast for text that needs no more than a trim.
+-- The same, ten times as fast for text that needs no more than a trim. A text with a NUL, where nfc_normalize would cut it off,
+-- stays as it is.
 CREATE OR REPLACE MACRO normalise_text(raw) AS
 if(
     regexp_matches(raw, '[^\x20-\x7E\n]|  | \n|\n\n\n'),
-    normalise_any_text(raw),
+    if(contains(raw, chr(0)), raw, normalise_any_text(raw)),
     trim(raw, ' ' || chr(10))
 );
 

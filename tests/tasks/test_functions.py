@@ -195,7 +195,7 @@ def normalised(text: str) -> str:
 @examples(50)
 @given(st.lists(ANY_TEXT, min_size=20, max_size=20).map("x".join))
 def test_a_normalised_text_stays_as_it_is(text: str) -> None:
-    once = normalised(text.replace("\x00", ""))
+    once = normalised(text)
     assert normalised(once) == once
 
 
@@ -204,6 +204,10 @@ def test_a_normalised_text_stays_as_it_is(text: str) -> None:
 def test_a_character_that_shows_nothing_makes_no_other_prompt(text: str, more: str, place: int) -> None:
     place %= len(text) + 1
     assert normalised(text[:place] + more + text[place:]) == normalised(text)
+
+
+def test_a_text_is_not_cut_off_at_a_nul() -> None:
+    assert normalised("Où?\x00 Là.") == "Où?\x00 Là."
 
 
 @pytest.mark.parametrize("more", INVISIBLE.replace("\x85", ""))

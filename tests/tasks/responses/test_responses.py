@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.tables import COMPLETIONS, EMBEDDINGS, PROMPTS, REQUESTS, RESPONSES, screened
@@ -78,6 +78,7 @@ def screen(folder: Path, *answers: dict[str, object] | None) -> list[tuple[objec
         ("\ufffd\ufffd plant", "garbled"),
         ("#$%&/()=?*+~<>|{}[]^", "garbled"),
         ("?!", "garbled"),
+        (f"{GOOD}\x00 Déjà vu.", "garbled"),
         ("the bulb " * 30, "repeats itself"),
     ],
 )
@@ -93,6 +94,7 @@ def test_the_filter_knows_good_and_bad_answers_of_every_form() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12), st.integers(8, 40))
+@example("\x00\xa0", 8)
 @examples(25)
 def test_whatever_is_said_again_and_again_repeats_itself_or_is_garbled(text: str, times: int) -> None:
     said = f"{text}, bulb, " * max(times, 200 // len(text))
