@@ -27,6 +27,8 @@ export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 export VLLM_CPU_KVCACHE_SPACE ?= 2
 export VLLM_NO_USAGE_STATS := 1
+# Without bytecode each of the many processes of a run compiles its packages anew, for 6 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo build plan review sql serve test test-vllm test-browser test-review test-long drill bench-overhead \
 	bench-generation bench-labels lint check format locks models install install-vllm install-label-studio clean
