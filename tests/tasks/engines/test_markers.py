@@ -132,11 +132,11 @@ def plain_turns(form: str) -> tuple[Counter[str], Counter[int]]:
 def test_no_text_opens_or_closes_a_turn(form: str, texts: tuple[str, str, str]) -> None:
     asked = as_text(chat(form, *texts), markers(tokenizer(form)))
     assert turns(form, asked) == plain_turns(form)
-    text, _ = rendered(form, asked)
+    shown, _ = rendered(form, asked)
     # Only backslashes were added, and the template leaves nothing out.
     for message, text in zip(asked, texts, strict=True):
         assert str(message["content"]).replace("\\", "") == text.replace("\\", "")
-        assert str(message["content"]).strip() in text
+        assert str(message["content"]).strip() in shown
 
 
 def test_an_answer_that_ends_its_turn_and_speaks_for_the_judge_had_two_turns_more() -> None:
