@@ -186,13 +186,19 @@ def find_or_make(table: Table, folder: str, fingerprint: str, make: Callable[[st
 
 
 def standing(uri: str) -> pq.FileMetaData | None:
-    """What the Parquet file at `uri` says of itself; None where there is none, or one that cannot be read and is set aside."""
-    try:
-        found = footer(uri)
-    except FileNotFoundError:
-        return None
+    """What the Parquet file at `uri` says of itself; None where there is none, or one that cannot be read and is set aside.
+
+    Raises:
+        StorageError: the disk or the bucket cannot be read.
+    """
+    with reading(uri):
+        try:
+            found = footer(uri)
+        except FileNotFoundError:
+            return None
+        if found is None:
+            storage.move(uri, f"{uri}.broken")
     if found is None:
-        storage.move(uri, f"{uri}.broken")
         logger.warning("%s cannot be read and is now %s.broken; it is made again", uri, uri)
     return found
 
@@ -229,7 +235,7 @@ def writing(uri: str) -> Iterator[None]:
 
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
-    """Turn what goes wrong with a bucket while `uri` is read into StorageError."""
+    """Turn what goes wrong with a disk or a bucket while `uri` is read into StorageError."""
     try:
         yield
     except storage.FAULTS as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import s3fs
 from botocore.exceptions import BotoCoreError
+from s3fs.core import aiobotocore
 
 from tests.waiting import Late, until
 
@@ -92,34 +93,43 @@ def holds(files: s3fs.S3FileSystem) -> bool:
 
 
 Asked = Counter[tuple[str, str]]
-"""How often each call was made of each key, or of the keys that begin so."""
+"""How often each operation was asked for of each key, or of the keys that begin so."""
 
 
 @contextmanager
 def counted() -> Iterator[Asked]:
-    """Counts what this process asks of S3 while the body runs: calls of s3fs, each of which is a request, or more if it fails.
+    """Counts the requests of this process to S3 while the body runs.
 
     The lease is left out: how often it is renewed is a matter of time.
     """
     asked: Asked = Counter()
-    call = s3fs.S3FileSystem._call_s3
+    clients = aiobotocore.client.AioBaseClient
+    call = clients._make_api_call
 
-    async def call_and_count(fs: s3fs.S3FileSystem, method: str, *settings: Any, **given: Any) -> Any:
+    async def call_and_count(client: Any, operation: str, given: dict[str, Any]) -> Any:
         key = given.get("Key") or given.get("Prefix") or ""
         if not key.endswith("lease.json"):
-            asked[method, key] += 1
-        return await call(fs, method, *settings, **given)
+            asked[operation, key] += 1
+        return await call(client, operation, given)
 
-    s3fs.S3FileSystem._call_s3 = call_and_count
+    clients._make_api_call = call_and_count
     try:
         yield asked
     finally:
-        s3fs.S3FileSystem._call_s3 = call
+        clients._make_api_call = call
 
 
-def kinds(asked: Asked) -> dict[str, int]:
-    """How often each call was made."""
+def operations(asked: Asked) -> dict[str, int]:
+    """How often each operation was asked for."""
     found: Counter[str] = Counter()
-    for (method, _), times in asked.items():
-        found[method] += times
+    for (operation, _), times in asked.items():
+        found[operation] += times
     return dict(found)
+
+
+def most_asked(asked: Asked) -> int:
+    """How often the key was asked for that was asked for most."""
+    found: Counter[str] = Counter()
+    for (_, key), times in asked.items():
+        found[key] += times
+    return max(found.values())

@@ -142,12 +142,11 @@ def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
     """Path below `uri`, SHA-256, bytes and rows of every file in its `folder`; rows is None for what is not Parquet."""
     found = storage.found_below(storage.join(uri, folder))
     fs = storage.reader(found, uri)
-    for file in found:
+    for file, info in found.items():
         with fs.open(storage.filesystem(file)[1], "rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            size = stream.tell()
             rows = pq.ParquetFile(stream).metadata.num_rows if file.endswith(".parquet") else None
-        yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256, "bytes": size, "rows": rows}
+        yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256, "bytes": info["size"], "rows": rows}
 
 
 def stands(candidate: Candidate) -> bool:

@@ -17,7 +17,7 @@ from tasks.engines.blocks import put
 from tasks.errors import StorageError
 from tasks.tables import VERDICTS, Ref
 from tests.infra.test_storage import NAMES
-from tests.s3_server import counted, kinds
+from tests.s3_server import counted, operations
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +46,10 @@ def test_a_table_is_looked_at_once_and_read_once(bucket: str) -> None:
     ref = table(f"{bucket}/once/a.parquet", 1, 2, 3)
     with counted() as asked:
         assert read(ref) == [1, 2, 3]
-    assert kinds(asked) == {"head_object": 1, "get_object": 1}
+    assert operations(asked) == {"HeadObject": 1, "GetObject": 1}
     with counted() as asked:
         assert read(ref) == [1, 2, 3]
-    assert kinds(asked) == {"head_object": 1}
+    assert operations(asked) == {"HeadObject": 1}
 
 
 def test_however_many_queries_ask_a_connection_the_bucket_is_asked_once(bucket: str) -> None:
@@ -57,7 +57,7 @@ def test_however_many_queries_ask_a_connection_the_bucket_is_asked_once(bucket: 
     with counted() as asked, warehouse.connect(refs) as connection:
         for _ in range(5):
             assert connection.execute("SELECT number FROM a UNION ALL FROM c ORDER BY ALL").fetchall() == [(0,), (2,)]
-    assert kinds(asked) == {"head_object": 3, "get_object": 3}
+    assert operations(asked) == {"HeadObject": 3, "GetObject": 3}
 
 
 def test_the_blocks_of_a_store_are_listed_and_each_read_once(bucket: str) -> None:
@@ -65,7 +65,7 @@ def test_the_blocks_of_a_store_are_listed_and_each_read_once(bucket: str) -> Non
         table(f"{bucket}/blocks/{number}.parquet", number)
     with counted() as asked:
         assert sorted(read(Ref(f"{bucket}/blocks/*.parquet", 4, "b"))) == [0, 1, 2, 3]
-    assert kinds(asked) == {"list_objects_v2": 1, "get_object": 4}
+    assert operations(asked) == {"ListObjectsV2": 1, "GetObject": 4}
 
 
 def test_a_file_that_another_one_wrote_over_is_read_as_it_stands_now(bucket: str) -> None:

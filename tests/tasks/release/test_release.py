@@ -1,3 +1,5 @@
+import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -5,13 +7,15 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from infra import storage
 from tasks.config import load
 from tasks.errors import StorageError
 from tasks.release import release
-from tasks.release.candidate import Candidate, release_fingerprint
+from tasks.release.candidate import Candidate, describe_files, release_fingerprint
 from tests.conftest import ROOT, write_config
 
 
@@ -87,6 +91,25 @@ def test_the_catalog_reads_a_bucket_whatever_its_folders_are_called(bucket: str)
         check=True,
     )
     assert "10" in told.stdout.splitlines()
+
+
+def test_files_are_described_alike_wherever_they_stand(root: str) -> None:
+    uri = storage.join(root, "described")
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"number": [1, 2, 3]}), sink)
+    contents = {"README.md": b"# Card", "empty.txt": b"", "qa/a/train.parquet": sink.getvalue()}
+    for path, content in contents.items():
+        storage.write_bytes(storage.join(uri, path), content)
+    for _ in range(2):
+        assert list(describe_files(uri)) == [
+            {
+                "path": path,
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "bytes": len(content),
+                "rows": 3 if path.endswith(".parquet") else None,
+            }
+            for path, content in contents.items()
+        ]
 
 
 def test_the_manifest_says_nothing_of_a_signed_url_but_its_path(tmp_path: Path) -> None:
