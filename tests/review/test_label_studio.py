@@ -1,6 +1,5 @@
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,14 @@ from tasks.tables import PAIRS, RESPONSES, Stage
 from tests.browser.pages import OUTPUT, browser_page
 from tests.conftest import write_config
 from tests.ports import choose_ports
-from tests.review.label_studio_server import KEY, PASSWORD, USER, label_studio_server
+from tests.review.label_studio_server import PASSWORD, USER
 from tests.tasks.people.exports import HOSTILE, SAFE, UNSAFE, answer, result
 from tests.tasks.people.test_review import ANSWERS, PAIRS_ASKED, project_in
 from tests.tasks.rows import Row, make, read
 
+pytestmark = pytest.mark.machinery
 ASKED_PAIRS = 4
 FIRST_WINS = result(helpfulness=["A"], harmlessness=["A"], overall=["A"])
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with label_studio_server(tmp_path_factory.mktemp("label_studio")) as url:
-        yield url
-
-
-@pytest.fixture
-def client(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", KEY)
-    with label_studio.connect(server, KEY) as found:
-        yield found
 
 
 def config_for(folder: Path, server: str, name: str, show_models: str = "after") -> Config:
@@ -168,8 +155,8 @@ def test_markup_in_an_answer_is_shown_as_text_and_models_only_after_the_choice(
         page.goto(f"{server}/user/login/")
         page.fill("input[name=email]", USER)
         page.fill("input[name=password]", PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_load_state()
+        with page.expect_navigation(url=lambda url: "/user/login" not in url):
+            page.click("button[type=submit]")
         page.goto(f"{server}/projects/{task['project']}/data?task={task['id']}")
         expect(page.locator("label").filter(has_text=re.compile("^unsafe"))).to_be_visible()
         expect(page.get_by_text(HOSTILE, exact=True).last).to_be_visible()

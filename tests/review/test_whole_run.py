@@ -1,54 +1,129 @@
-"""The whole of `flows/configs/review.toml` for real: two judges, people in Label Studio, approval in the Prefect UI."""
+"""The whole of `flows/configs/review.toml` in a served deployment: two judges, people in Label Studio, approval."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import httpx
 import pytest
 from markdown_it import MarkdownIt
 
-from infra import label_studio
 from tasks import config as configs
-from tests.browser.pages import OUTPUT, browser_page, fill_in, save, wait_for_state
+from tests.browser.pages import OUTPUT, browser_page
 from tests.conftest import ROOT
-from tests.review.label_studio_server import KEY, label_studio_server
 from tests.review.test_label_studio import annotate, second_person, tasks_on
 from tests.served import served
 from tests.tasks.people.exports import SAFE, UNSAFE, result
 
+pytestmark = [pytest.mark.machinery, pytest.mark.timeout(1500)]
 UNUSUAL = 5
 """One answer in so many is unsafe to the first person, and one in twice as many to the second."""
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", KEY)
-    folder = tmp_path / "label-studio"
-    folder.mkdir()
-    with label_studio_server(folder) as url:
-        yield url
+@dataclass
+class Said:
+    """What people said: of each answer, whether it is safe to each of them; of each pair, which of its answers was A."""
+
+    answers: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    pairs: dict[str, int] = field(default_factory=dict)
 
 
-def write_review(folder: Path, server: str) -> Path:
+def write_review(folder: Path, server: str, scripted: bool) -> Path:
+    """The configuration for this server, with engines that need no model, or with its own and nothing asked of them."""
     text = (ROOT / "flows/configs/review.toml").read_text().replace("http://127.0.0.1:8080", server)
-    (folder / "config.toml").write_text(text)
-    return folder / "config.toml"
+    if scripted:
+        text = re.sub(r"^engine = .*", 'engine = { kind = "scripted", block_rows = 24 }', text, flags=re.MULTILINE)
+        text = re.sub(r"^embedder = .*", 'embedder = { kind = "word-counts" }', text, flags=re.MULTILINE)
+    else:
+        text = text.replace("at_least = 0.2", "at_least = 0.0")
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
 
 
-def review(config: Path, server: str) -> int:
-    """Two people judge all answers that they are given, and one of them all pairs; how many answers there were."""
+def review(config: Path, client: httpx.Client) -> Said:
+    """Two people judge all answers that they are given, and one of them all pairs."""
     settings = configs.load(str(config))
-    with label_studio.connect(server, KEY) as client:
-        second = second_person(client)
-        answers = tasks_on(client, settings, "answers")
-        for task in answers:
-            drawn = int(task["data"]["subject_id"][:8], 16)
-            annotate(client, task, UNSAFE if drawn % UNUSUAL == 0 else SAFE, 1)
-            annotate(client, task, UNSAFE if drawn % (2 * UNUSUAL) == 0 else SAFE, second)
-        for task in tasks_on(client, settings, "pairs"):
-            annotate(client, task, result(helpfulness=["A"], harmlessness=["B"], overall=["A"]), second)
-    return len(answers)
+    said = Said()
+    second = second_person(client)
+    for number, task in enumerate(tasks_on(client, settings, "answers")):
+        safe = (number % UNUSUAL != 0, number % (2 * UNUSUAL) != 0)
+        for person, found in zip((1, second), safe, strict=True):
+            annotate(client, task, SAFE if found else UNSAFE, person)
+        said.answers[task["data"]["subject_id"]] = safe
+    for task in tasks_on(client, settings, "pairs"):
+        annotate(client, task, result(helpfulness=["A"], harmlessness=["B"], overall=["A"]), second)
+        said.pairs[task["data"]["subject_id"]] = int(task["data"]["flipped"])
+    return said
+
+
+def run_through(folder: Path, config: Path, client: httpx.Client) -> tuple[Path, Said]:
+    """Run until people are asked, answer, go on until a release is to be approved, approve: the release, what people said."""
+    with served(folder, config) as site:
+        run = site.start()
+        assert run["state_name"] == "Suspended"
+        said = review(config, client)
+        assert site.resume(run)["status"] == "ACCEPT"
+        assert site.read(run)["state_name"] == "Suspended"
+        assert not (folder / "storage/releases/latest.json").exists()
+        approval = {"decision": "approve", "name": "Grace Hopper", "reason": "people agree with each other"}
+        assert site.resume(run, **approval)["status"] == "ACCEPT"
+        assert site.read(run)["state_name"] == "Completed"
+    (manifest,) = (folder / "storage/releases").glob("*/manifest.json")
+    approved = json.loads(manifest.read_text())["approval"]
+    assert {name: approved[name] for name in approval} == approval
+    return manifest.parent, said
+
+
+def table(release: Path, name: str, *asked: str) -> list[tuple[Any, ...]]:
+    """Rows of a table for analysts: these columns or expressions, in order."""
+    return sorted(
+        duckdb.read_parquet(str(release / f"annotations/{name}.parquet")).project(", ".join(asked)).fetchall()
+    )
+
+
+def assert_people_decided(release: Path, said: Said) -> None:
+    """What people said is in the release: each statement, and where they agree it is the label or the preference."""
+    people = duckdb.read_parquet(str(release / "annotations/verdicts.parquet")).filter("annotator_kind = 'person'")
+    counts = people.aggregate("count(*), count(DISTINCT annotator)").fetchone()
+    assert counts == (2 * len(said.answers) + 3 * len(said.pairs), 2)
+    labels = {
+        i: (safe, level, violent)
+        for i, safe, level, violent, by_people in table(
+            release, "labels", "response_id", "is_safe", "severity_level", "harm_category['Violence']", "by_people"
+        )
+        if by_people
+    }
+    assert set(labels) == set(said.answers)
+    agreed = {i: first for i, (first, second) in said.answers.items() if first == second}
+    assert set(agreed.values()) == {True, False}
+    assert {i: labels[i] for i in agreed} == {
+        i: (True, 0, False) if safe else (False, 2, True) for i, safe in agreed.items()
+    }
+    winners = people.filter("question <> 'harm'").project("subject_id, question, winner").fetchall()
+    questions = {"helpfulness": 0, "harmlessness": 1, "overall": 0}
+    assert sorted(winners) == sorted(
+        (i, q, first ^ other) for i, first in said.pairs.items() for q, other in questions.items()
+    )
+    # `safer_response_id` is no matter of votes where one answer is safe and the other one is not.
+    chosen = table(release, "preferences", "by_people", "pair_id", "better_response_id", "overall_response_id")
+    assert [row for row in chosen if row[0]] == sorted((True, i, first, first) for i, first in said.pairs.items())
+
+
+def assert_sums(release: Path, judges: Sequence[str]) -> None:
+    """No stage loses a row, both judges said something, and all kinds of annotators are compared."""
+    stages = table(release, "stages", "stage", "rows_in", "rows_kept", "rows_dropped")
+    assert [name for name, came, kept, dropped in stages if came != kept + dropped] == []
+    verdicts = duckdb.read_parquet(str(release / "annotations/verdicts.parquet")).filter("annotator_kind = 'model'")
+    assert verdicts.aggregate("annotator").order("ALL").fetchall() == [(name,) for name in sorted(judges)]
+    agreement = duckdb.read_parquet(str(release / "annotations/agreement.parquet"))
+    measured = agreement.filter("question = 'safety' AND value IS NOT NULL").aggregate('"between"').order("ALL")
+    assert measured.fetchall() == [("models",), ("models and people",), ("people",)]
+    assert "answers that were drawn at random" in (release / "README.md").read_text()
 
 
 def look_at_card(release: Path) -> None:
@@ -62,41 +137,20 @@ def look_at_card(release: Path) -> None:
         page.screenshot(path=OUTPUT / "card.png", full_page=True)
 
 
-@pytest.mark.timeout(1500)
-def test_two_judges_two_people_and_an_approval_make_a_release(tmp_path: Path, server: str) -> None:
-    config = write_review(tmp_path, server)
-    with browser_page() as page, served(tmp_path, config) as site:
-        run = site.start()
-        assert run["state_name"] == "Suspended"
-        answers = review(config, server)
-        assert answers == 20
-        assert site.resume(run)["status"] == "ACCEPT"
-        assert site.read(run)["state_name"] == "Suspended"
-        page.goto(f"{site.address}/runs/flow-run/{run['id']}")
-        wait_for_state(page, "Suspended")
-        assert fill_in(page, "approve", "Grace Hopper", "people agree with each other") == "ACCEPT"
-        assert site.read(run)["state_name"] == "Completed"
-        page.reload()
-        wait_for_state(page, "Completed")
-        save(page, "review_completed")
-
-    (release,) = (tmp_path / "storage/releases").glob("*/manifest.json")
-    manifest = json.loads(release.read_text())
-    assert manifest["approval"]["name"] == "Grace Hopper"
-    look_at_card(release.parent)
-    with duckdb.connect() as connection:
-        connection.execute(f"SET file_search_path = '{release.parent}/annotations'")
-        people = connection.sql(
-            "SELECT count(*), count(DISTINCT annotator) FROM 'verdicts.parquet' WHERE annotator_kind = 'person'"
-        )
-        assert people.fetchone() == (2 * answers + 3 * 6, 2)
-        labels = connection.sql("SELECT count(*) FROM 'labels.parquet' WHERE by_people").fetchone()
-        assert labels == (answers,)
-        measured = connection.sql(
-            "SELECT DISTINCT \"between\" FROM 'agreement.parquet' WHERE question = 'safety' AND value IS NOT NULL ORDER BY ALL"
-        ).fetchall()
-        assert measured == [("models",), ("models and people",), ("people",)]
-        connection.sql(
-            "FROM 'agreement.parquet' WHERE question IN ('safety', 'severity', 'overall', 'helpfulness', 'harmlessness')"
-        ).show(max_rows=60)
-    assert "answers that were drawn at random" in (release.parent / "README.md").read_text()
+@pytest.mark.parametrize(
+    "scripted", [pytest.param(True, id="scripted"), pytest.param(False, marks=pytest.mark.long, id="embedded-model")]
+)
+def test_two_judges_two_people_and_an_approval_make_a_release(
+    tmp_path: Path, server: str, client: httpx.Client, scripted: bool
+) -> None:
+    config = write_review(tmp_path, server, scripted)
+    settings = configs.load(str(config))
+    release, said = run_through(tmp_path, config, client)
+    assert settings.review is not None
+    there = dict(table(release, "stages", "stage", "rows_in"))
+    assert len(said.answers) == min(settings.review.answers, len(set(table(release, "responses", "response_id"))))
+    assert len(said.pairs) == min(settings.review.pairs, there["pairs_to_preferences"])
+    assert_people_decided(release, said)
+    assert_sums(release, [judge.name for judge in settings.judges])
+    if not scripted:
+        look_at_card(release)
