@@ -17,8 +17,8 @@ MODELS := .models/all-minilm-l6-v2/config.json
 LOCKS := infra/requirements
 INSTALL := PYTHON='$(PYTHON)' sh $(LOCKS)/install.sh
 INSTALL_THIS := -m pip install --quiet --no-deps --no-build-isolation --editable .
-# What needs Ray, a server or a run of its own is one lane, everything else the other.
-LANES := --numprocesses 2 --dist loadgroup
+# REPORTS: a folder for JUnit's reports.
+REPORT = $(if $(REPORTS),--junitxml='$(REPORTS)/$@.xml')
 RUN_OPTIONS = $(if $(PROMPTS),--prompts '$(PROMPTS)') $(if $(STORAGE),--storage '$(STORAGE)')
 
 export PREFECT_HOME := $(CURDIR)/.prefect
@@ -30,7 +30,7 @@ export VLLM_NO_USAGE_STATS := 1
 # Without bytecode each of the many processes of a run compiles its packages anew, for 6 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo build plan review sql serve test test-vllm test-browser test-review test-long drill bench-overhead \
+.PHONY: help demo build plan review sql serve test test-light test-machinery test-vllm test-browser test-review test-long drill bench-overhead \
 	bench-generation bench-labels lint check format locks models install install-vllm install-label-studio clean
 
 help: ## this list
@@ -55,19 +55,25 @@ serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: P
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
 
 test: $(MODELS) ## the tests, in two lanes
-	$(BIN)/pytest $(LANES)
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-machinery test-light
+
+test-machinery: $(MODELS) ## one lane: those that need Ray, a server or a run of their own
+	$(BIN)/pytest -m "machinery and not long" $(REPORT)
+
+test-light: $(MODELS) ## the other lane
+	$(BIN)/pytest -m "not machinery and not long" $(REPORT)
 
 test-vllm: $(MODELS) $(INSTALLED_VLLM) ## vLLM on the CPU, in an environment of its own
-	$(BIN_VLLM)/python -m pytest tests/vllm
+	$(BIN_VLLM)/python -m pytest tests/vllm $(REPORT)
 
 test-browser: $(INSTALLED) ## retries, waiting and approval of a served deployment, in the Prefect UI; needs Chromium
-	$(BIN)/pytest tests/browser
+	$(BIN)/pytest tests/browser $(REPORT)
 
 test-review: $(MODELS) $(INSTALLED_LABEL_STUDIO) ## a real Label Studio, in an environment of its own; needs Chromium
-	$(BIN)/pytest tests/review
+	$(BIN)/pytest tests/review $(REPORT)
 
 test-long: $(MODELS) $(INSTALLED_VLLM) $(INSTALLED_LABEL_STUDIO) ## what is too dear for each change: random seeds, other moments of killing, another processor, one core
-	$(BIN)/pytest $(LANES) -m hypothesis --hypothesis-profile searching
+	$(BIN)/pytest -m hypothesis --hypothesis-profile searching
 	$(BIN)/pytest -m long tests --ignore tests/vllm
 	$(BIN_VLLM)/python -m pytest -m long tests/vllm
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest tests/tasks/engines tests/flows/test_demo.py
@@ -92,7 +98,7 @@ lint: $(INSTALLED) ## style, types and SQL, by ruff, mypy and sqlfluff
 	$(BIN)/sqlfluff lint --processes 2 tasks expectations
 
 check: lint $(MODELS) ## linters, and the tests that need neither Ray nor a server: before each commit
-	$(BIN)/pytest $(LANES) -m "not machinery and not long"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not machinery and not long"
 
 format: $(INSTALLED) ## mend what the linters can
 	$(BIN)/ruff check --fix .

@@ -5,6 +5,7 @@ exit status is 1 if anything did. After 75 minutes it ends what is at work, runs
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,11 +54,11 @@ def left() -> float:
 
 def run(name: str, command: str) -> Done:
     """Run a step, its output in a file that is printed when it ends."""
-    began, report = time.monotonic(), OUTPUT / f"{name}.xml"
-    report.unlink(missing_ok=True)
+    began, reports = time.monotonic(), OUTPUT / name
+    shutil.rmtree(reports, ignore_errors=True)
     if left() < 0:
         return Done(name, 0, 0, (f"{name} (not run: {OVER})",))
-    environment = os.environ | {"PYTEST_ADDOPTS": f"--junitxml='{report}'"}
+    environment = os.environ | {"REPORTS": str(reports)}
     with (OUTPUT / f"{name}.log").open("w+") as log:
         step = subprocess.Popen(
             ["bash", "-c", command],
@@ -78,17 +79,15 @@ def run(name: str, command: str) -> Done:
         log.seek(0)
         sys.stdout.write(f"\n=== {name}: {command}\n{log.read()}")
         sys.stdout.flush()
-    passed, failed = counts(report)
+    passed, failed = counts(reports)
     if status and not failed:
         failed = (f"{name} ({status})",)
     return Done(name, time.monotonic() - began, passed, failed)
 
 
-def counts(report: Path) -> tuple[int, tuple[str, ...]]:
-    """How many tests passed, and the names of those that did not."""
-    if not report.exists():
-        return 0, ()
-    cases = ElementTree.parse(report).getroot().findall(".//testcase")
+def counts(reports: Path) -> tuple[int, tuple[str, ...]]:
+    """How many tests passed, and the names of those that did not, by JUnit's reports in a folder."""
+    cases = [case for report in reports.glob("*.xml") for case in ElementTree.parse(report).getroot().iter("testcase")]
     failed = {
         f"{case.get('classname')}::{case.get('name')}"
         for case in cases

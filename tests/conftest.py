@@ -71,12 +71,10 @@ WriteConfig = Callable[..., Path]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs machinery; it is one group, so that a lane of pytest-xdist has it and the others have files."""
+    """Mark what needs machinery: a lane of its own has it."""
     for item in items:
         if MACHINERY & set(getattr(item, "fixturenames", ())):
             item.add_marker("machinery")
-        group = "machinery" if item.get_closest_marker("machinery") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
