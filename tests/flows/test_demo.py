@@ -11,7 +11,7 @@ from flows.pipeline import pipeline
 from tasks.work.job import RunJob
 from tests.conftest import ROOT
 
-PROMPTS = ("Why do cats purr?", "How does rain form?", "How do I boil an egg?")
+PROMPTS = ("Why do cats purr?", "How does rain form?")
 SAMPLES = 4
 ANSWER_TOKENS = 24
 VERDICT_TOKENS = 600
