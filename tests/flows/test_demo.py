@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from flows.pipeline import pipeline
 from tasks.work.job import RunJob
@@ -30,7 +31,11 @@ def write_config(folder: Path) -> Path:
     return config
 
 
-def test_the_embedded_model_makes_a_release(tmp_path: Path, cluster: RunJob, prefect_server: None) -> None:
+def test_the_embedded_model_makes_a_release(
+    tmp_path: Path, cluster: RunJob, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Threads of one computation wait for the slowest: beside the other lane of tests, two of them are slower than one.
+    monkeypatch.setattr("tasks.engines.actors.cluster_cpus", lambda: 1)
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in PROMPTS))
     release, stages = pipeline(str(write_config(tmp_path)), prompts=str(prompts), storage=str(tmp_path / "storage"))
