@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,11 @@ PREPARED = {
     "install label studio": "make install-label-studio",
     "install chromium": CHROMIUM,
 }
-TESTED = {
-    "test": "make test",
-    "test-vllm": "make test-vllm",
-    "test-browser": "make test-browser",
-    "test-review": "make test-review",
-}
+TESTED = (
+    {"test": "make test"},
+    {"test-browser": "make test-browser", "test-review": "make test-review", "test-vllm": "make test-vllm"},
+)
+"""Two lanes side by side: the tests of one wait for servers most of the time."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def run(name: str, command: str) -> Done:
         sys.stdout.write(f"\n=== {name}: {command}\n{log.read()}")
         sys.stdout.flush()
     passed, failed = counts(reports)
-    if status and not failed:
-        failed = (f"{name} ({status})",)
+    if status == OVER or (status and not failed):
+        failed = (f"{name} ({status})", *failed)
     return Done(name, time.monotonic() - began, passed, failed)
 
 
@@ -97,13 +97,25 @@ def counts(reports: Path) -> tuple[int, tuple[str, ...]]:
     return len(cases) - skipped - len(failed), tuple(sorted(failed))
 
 
+def run_in_turn(steps: dict[str, str]) -> list[Done]:
+    """Run some steps, one after another."""
+    return [run(*step) for step in steps.items()]
+
+
+def run_beside(lanes: Sequence[dict[str, str]]) -> list[Done]:
+    """Run lanes of steps side by side."""
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        return [done for lane in pool.map(run_in_turn, lanes) for done in lane]
+
+
 def main() -> int:
-    """All steps in turn; those that prepare the others side by side."""
+    """Install, prepare and test; prints the table."""
     OUTPUT.mkdir(exist_ok=True)
-    done = [run(*step) for step in INSTALLED.items()]
-    with ThreadPoolExecutor(len(PREPARED)) as pool:
-        done += pool.map(run, PREPARED.keys(), PREPARED.values())
-    done += [run(*step) for step in TESTED.items()]
+    done = [
+        *run_in_turn(INSTALLED),
+        *run_beside([{name: step} for name, step in PREPARED.items()]),
+        *run_beside(TESTED),
+    ]
     print(f"\n{'step':<22}{'seconds':>8}{'passed':>8}{'failed':>8}")
     for step in done:
         print(f"{step.name:<22}{step.seconds:>8.0f}{step.passed:>8}{len(step.failed):>8}")

@@ -22,8 +22,9 @@ from tasks.prompts.prompts import build_prompts
 from tasks.tables import Cost, Ref, Stage
 from tasks.work.job import Job, Progress, RunJob, Tell
 from tests.conftest import ROOT, asked, write_config
-from tests.flows.here import answer, run_here
+from tests.flows.here import run_here
 from tests.processes import own_environment
+from tests.tasks.work.here import fill_here
 
 BLOCK_ROWS = 8
 OF_A_RESPONDER = 12 * 3
@@ -76,7 +77,7 @@ def test_a_responder_that_fails_leaves_the_others_alone(tmp_path: Path, cluster:
         answers()
     assert len(asked(tmp_path)) == len(set(asked(tmp_path))) == OF_A_RESPONDER
     fault.unlink()
-    again = prompts_to_responses(config, prompts, tables, answer, perform_in_plan)
+    again = prompts_to_responses(config, prompts, tables, fill_here, perform_in_plan)
     costs = [again.costs[f"responses by scripted-{name}"] for name in "ab"]
     assert [(cost.asked, cost.found) for cost in costs] == [(0, OF_A_RESPONDER), (OF_A_RESPONDER, 0)]
 
