@@ -1,7 +1,8 @@
 """What CI runs: linters, the README's test command, real vLLM, a real browser on the Prefect UI, and a real Label Studio.
 
 Every step runs, whatever became of those before it. The last lines are a table of steps and the names of what failed; the
-exit status is 1 if anything did. After 75 minutes it ends what is at work, runs nothing more, and says so.
+exit status is 1 if anything did. After 74 minutes, at Ctrl-C and at SIGTERM it ends what is at work, runs nothing more, and
+says so.
 """
 
 import os
@@ -9,17 +10,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "tests/output"
-SECONDS_AT_MOST = 75 * 60
-OVER = f"ended, since {SECONDS_AT_MOST // 60} minutes are over"
+MINUTES_AT_MOST = 74
 STARTED = time.monotonic()
 CHROMIUM = "command -v chromium || { apt-get update -qq && apt-get install -y -qq chromium; }"
 INSTALLED = {"install": "make install"}
@@ -37,6 +39,12 @@ TESTED = (
 """Two lanes side by side: the tests of one wait for servers most of the time."""
 
 
+at_work: set[int] = set()
+"""Process groups of the steps that run."""
+stopped = ""
+"""Why nothing more is to run, if so."""
+
+
 @dataclass(frozen=True)
 class Done:
     """A step: its name, seconds, how many tests passed, and the names of what failed."""
@@ -47,19 +55,23 @@ class Done:
     failed: tuple[str, ...]
 
 
-def left() -> float:
-    """Seconds that remain."""
-    return STARTED + SECONDS_AT_MOST - time.monotonic()
+def stop(why: str) -> None:
+    """End all steps that run, and run no other one."""
+    global stopped  # noqa: PLW0603 (read by the threads of all lanes)
+    stopped = stopped or why
+    for group in tuple(at_work):
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def run(name: str, command: str) -> Done:
     """Run a step, its output in a file that is printed when it ends."""
     began, reports = time.monotonic(), OUTPUT / name
     shutil.rmtree(reports, ignore_errors=True)
-    if left() < 0:
-        return Done(name, 0, 0, (f"{name} (not run: {OVER})",))
+    if stopped:
+        return Done(name, 0, 0, (f"{name} (not run: {stopped})",))
     environment = os.environ | {"REPORTS": str(reports)}
-    with (OUTPUT / f"{name}.log").open("w+") as log:
+    with (OUTPUT / f"{name}.log").open("w+", errors="replace") as log:
         step = subprocess.Popen(
             ["bash", "-c", command],
             cwd=ROOT,
@@ -69,32 +81,36 @@ def run(name: str, command: str) -> Done:
             stderr=log,
             start_new_session=True,
         )
-        try:
-            code = step.wait(max(left(), 0))
-            status = f"exit status {code}" if code else ""
-        except subprocess.TimeoutExpired:
-            os.killpg(step.pid, signal.SIGKILL)
-            step.wait()
-            status = OVER
+        at_work.add(step.pid)
+        if stopped:
+            stop(stopped)
+        code = step.wait()
+        at_work.discard(step.pid)
         log.seek(0)
         sys.stdout.write(f"\n=== {name}: {command}\n{log.read()}")
         sys.stdout.flush()
     passed, failed = counts(reports)
-    if status == OVER or (status and not failed):
-        failed = (f"{name} ({status})", *failed)
+    if code:
+        failed = (f"{name} ({stopped or f'exit status {code}'})", *failed)
     return Done(name, time.monotonic() - began, passed, failed)
 
 
 def counts(reports: Path) -> tuple[int, tuple[str, ...]]:
     """How many tests passed, and the names of those that did not, by JUnit's reports in a folder."""
-    cases = [case for report in reports.glob("*.xml") for case in ElementTree.parse(report).getroot().iter("testcase")]
-    failed = {
+    cases: list[ElementTree.Element] = []
+    failed: set[str] = set()
+    for report in reports.glob("*.xml"):
+        try:
+            cases += ElementTree.parse(report).getroot().iter("testcase")
+        except ElementTree.ParseError as error:
+            failed.add(f"{report.name} cannot be read: {error}")
+    failed |= {
         f"{case.get('classname')}::{case.get('name')}"
         for case in cases
         if {"failure", "error"} & {part.tag for part in case}
     }
-    skipped = sum(case.find("skipped") is not None for case in cases)
-    return len(cases) - skipped - len(failed), tuple(sorted(failed))
+    passed = sum(not {"failure", "error", "skipped"} & {part.tag for part in case} for case in cases)
+    return passed, tuple(sorted(failed))
 
 
 def run_in_turn(steps: dict[str, str]) -> list[Done]:
@@ -111,11 +127,16 @@ def run_beside(lanes: Sequence[dict[str, str]]) -> list[Done]:
 def main() -> int:
     """Install, prepare and test; prints the table."""
     OUTPUT.mkdir(exist_ok=True)
-    done = [
-        *run_in_turn(INSTALLED),
-        *run_beside([{name: step} for name, step in PREPARED.items()]),
-        *run_beside(TESTED),
-    ]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda given, _: stop(f"ended by {signal.Signals(given).name}"))
+    clock = threading.Timer(MINUTES_AT_MOST * 60, stop, [f"ended, since {MINUTES_AT_MOST} minutes are over"])
+    clock.daemon = True
+    clock.start()
+    done = run_in_turn(INSTALLED)
+    if done[0].failed:  # each step installs what is missing: not two at once
+        done += run_in_turn({name: step for lane in (PREPARED, *TESTED) for name, step in lane.items()})
+    else:
+        done += run_beside([{name: step} for name, step in PREPARED.items()]) + run_beside(TESTED)
     print(f"\n{'step':<22}{'seconds':>8}{'passed':>8}{'failed':>8}")
     for step in done:
         print(f"{step.name:<22}{step.seconds:>8.0f}{step.passed:>8}{len(step.failed):>8}")

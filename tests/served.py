@@ -50,10 +50,11 @@ def ask(api: str, path: str, **body: Any) -> Any:
 
 @dataclass
 class Site:
-    """A served deployment: its address, its home, the file with what it prints, and which runs were seen to finish."""
+    """A served deployment: its address, its home, its schedule, what it prints, and which runs were seen to finish."""
 
     address: str
     home: Path
+    cron: str
     log: Path
     server: Popen[bytes]
     finished: Counter[str] = field(default_factory=Counter)
@@ -132,11 +133,11 @@ def far_away() -> str:
 def served(folder: Path, config: Path) -> Iterator[Site]:
     """`make serve` of the configuration, with its storage and its Prefect home in `folder`."""
     (port,) = choose_ports(1)
-    home, log = folder / "prefect", folder / "served.log"
-    values = {"PORT": port, "CONFIG": config, "STORAGE": folder / "storage", "CRON": far_away(), "PREFECT_HOME": home}
+    home, cron, log = folder / "prefect", far_away(), folder / "served.log"
+    values = {"PORT": port, "CONFIG": config, "STORAGE": folder / "storage", "CRON": cron, "PREFECT_HOME": home}
     command = ["make", "serve", *(f"{name}={value}" for name, value in values.items())]
     variables = {"COLUMNS": "200", "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     with program(command, home, log, variables) as server:
-        site = Site(f"http://127.0.0.1:{port}", home, log, server)
+        site = Site(f"http://127.0.0.1:{port}", home, cron, log, server)
         until(lambda: site.printed("safepairs/nightly"), SECONDS_TO_START, "the deployment is served")
         yield site

@@ -22,7 +22,7 @@ INSTALL = re.compile(
     re.MULTILINE,
 )
 """A command that installs packages of Python; `install` by itself is a function of a script that hands on to one."""
-LOCKS = re.compile(r".*(\.lock|requirements[\w-]*\.txt)")
+LOCKS = re.compile(r".*\.lock")
 TAKES_A_LOCK = {"-r", "--requirement"}
 TAKES_A_VALUE = {"-c", "--constraint", "-p", "--python", "-i", "--index-url", "--extra-index-url", "-f", "--find-links"}
 

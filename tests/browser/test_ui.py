@@ -1,10 +1,11 @@
+import os
 import subprocess
 
 import pytest
 
 from tests.browser.walk import BLOCK_ROWS, REQUESTS, Walk, walk
 from tests.conftest import ROOT
-from tests.served import Site, ask, far_away
+from tests.served import Site, ask
 from tests.waiting import becomes, until
 
 FAILED = {
@@ -30,6 +31,9 @@ ANEW = {"people_to_labels", "people_to_preferences"}
 APPROVED = {name: "Completed" if name in ANEW else "Cached" for name in RETRIED} | {"candidate_to_release": "Completed"}
 
 
+pytestmark = pytest.mark.timeout(1500)
+
+
 @pytest.fixture(scope="module")
 def walked(site: Site) -> Walk:
     return walk(site)
@@ -47,8 +51,11 @@ def tasks(site: Site, walked: Walk, execution: int) -> list[tuple[str, str]]:
 def test_the_deployment_has_the_schedule_that_it_is_given_and_at_night_if_none_is(site: Site) -> None:
     named = {"name": {"any_": ["nightly"]}}
     (nightly,) = ask(site.api, "/deployments/filter", deployments=named)
-    assert [entry["schedule"]["cron"] for entry in nightly["schedules"]] == [far_away()]
-    told = subprocess.run(["make", "--dry-run", "serve"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [entry["schedule"]["cron"] for entry in nightly["schedules"]] == [site.cron]
+    given = {"PORT", "CRON", "CONFIG", "PROMPTS", "STORAGE"}
+    environment = {name: value for name, value in os.environ.items() if name not in given}
+    command = ["make", "--dry-run", "serve"]
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     assert "infra/serve.sh 4200 '0 3 * * *' 'flows/configs/demo.toml' '' ''" in told
 
 

@@ -4,7 +4,6 @@ In: the served site, whose deployment runs `write_walk`'s configuration. Out: wh
 """
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tests.browser.pages import browser_page, fill_in, press_retry, save, wait_f
 from tests.conftest import asked, write_config
 from tests.flows.test_kill import committed
 from tests.served import Site
-from tests.waiting import Late, until
+from tests.waiting import until
 
 SCRIPT = "<img src=x onerror=\"document.title='struck'\"> Where is **zeppelin** {}?"
 PROMPTS = 12
@@ -142,8 +141,6 @@ def has_cluster(site: Site, run: dict[str, Any]) -> bool:
 
 def holds_nothing(site: Site, folder: Path) -> bool:
     """Whether a run that is suspended leaves no Ray cluster behind, and the storage to others."""
-    with suppress(Late):
-        until(lambda: not site.raylets(), 60)
     try:
         with lock.exclusive(str(folder / "storage")):
             return not site.raylets()

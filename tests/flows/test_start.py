@@ -57,6 +57,7 @@ def said_by(script: str, folder: Path, *arguments: str | Path, **variables: str)
     return log.read_text().splitlines()
 
 
+@pytest.mark.machinery
 def test_a_server_that_does_not_start_in_time_is_one_line_at_the_flow_and_at_the_credentials(tmp_path: Path) -> None:
     plain, with_block = write_config(tmp_path), tmp_path / "with_block.toml"
     with_block.write_text('credentials_block = "a-block"\n' + plain.read_text())
