@@ -7,7 +7,6 @@ there.
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from crowdkit.aggregation import DawidSkene
 
 from tasks import warehouse
 from tasks.config import Consensus
@@ -31,6 +30,8 @@ def weigh(consensus: Consensus, opinions: Ref, folder: str) -> Ref | pa.Table:
 
 def posteriors(opinions: pa.Table) -> pa.Table:
     """Fit each question by itself; a question with one model says what that model says."""
+    from crowdkit.aggregation import DawidSkene  # noqa: PLC0415 (it takes more than a second)
+
     fitted = []
     for question, said in weighable(opinions).to_pandas().groupby("question"):
         found = DawidSkene(n_iter=ITERATIONS).fit_predict_proba(said)

@@ -31,9 +31,6 @@ ANEW = {"people_to_labels", "people_to_preferences"}
 APPROVED = {name: "Completed" if name in ANEW else "Cached" for name in RETRIED} | {"candidate_to_release": "Completed"}
 
 
-pytestmark = pytest.mark.timeout(1500)
-
-
 @pytest.fixture(scope="module")
 def walked(site: Site) -> Walk:
     return walk(site)

@@ -12,7 +12,7 @@ from tests.conftest import asked, write_config
 from tests.processes import program
 from tests.waiting import until
 
-pytestmark = [pytest.mark.machinery, pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.machinery
 BLOCK_ROWS = 8
 JUDGE_BLOCK_ROWS = 64
 PROMPTS = 40

@@ -19,7 +19,7 @@ from tests.review.test_label_studio import annotate, second_person, tasks_on
 from tests.served import served
 from tests.tasks.people.exports import SAFE, UNSAFE, result
 
-pytestmark = [pytest.mark.machinery, pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.machinery
 UNUSUAL = 5
 """One answer in so many is unsafe to the first person, and one in twice as many to the second."""
 
