@@ -13,9 +13,10 @@ from tests.examples import examples
 from tests.tasks.languages import TEXTS
 
 INVISIBLE = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2064\u2066\u2069\ufeff\ufe0f\x07\x85"
-SEPARATORS = st.sampled_from(".,;:!?'\"-()[]/\\*_&@#%’‘“”«»–—…،؟।、。，・！？「」") | st.characters(
-    categories=["P"]
-).filter(lambda character: all(category(part)[0] == "P" for part in normalize("NFKD", character)))
+PUNCTUATION = ".,;:!?'\"-()[]/\\*_&@#%’‘“”«»–—…،؟।、。，・！？「」"
+SEPARATORS = st.sampled_from(PUNCTUATION) | st.characters(categories=["P"]).filter(
+    lambda character: all(category(part)[0] == "P" for part in normalize("NFKD", character))
+)
 """Punctuation, but for six lines such as U+203E, which Unicode takes for a mark on a blank."""
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 LETTERS = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=12)
