@@ -8,7 +8,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import ClientError
 from fsspec.implementations.memory import MemoryFileSystem
+from s3fs.core import aiobotocore
 
 from infra import snapshot, storage
 from infra.snapshot import Info, Snapshot
@@ -127,6 +129,26 @@ def test_what_one_writes_is_read_by_the_same_connection_as_written(bucket: str) 
     with warehouse.connect({"a": ref}) as connection:
         warehouse.write(connection, "SELECT 2 AS number", ref.uri, {})
         assert connection.execute("FROM a").fetchall() == [(2,)]
+
+
+def test_what_a_busy_server_did_not_answer_counts_for_nothing(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = table(f"{bucket}/busy/a.parquet", 1)
+    clients = aiobotocore.client.AioBaseClient
+    call = clients._make_api_call
+    failed: set[str] = set()
+
+    async def fail_once(client: Any, operation: str, given: dict[str, Any]) -> Any:
+        if operation not in failed:
+            failed.add(operation)
+            said = {"Error": {"Code": "503"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
+            raise ClientError(said, operation)
+        return await call(client, operation, given)
+
+    monkeypatch.setattr(clients, "_make_api_call", fail_once)
+    with counted() as asked:
+        assert read(ref) == [1]
+    assert failed == {"HeadObject", "GetObject"}
+    assert operations(asked) == {"HeadObject": 1, "GetObject": 1}
 
 
 def test_a_bucket_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
