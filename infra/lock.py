@@ -86,21 +86,35 @@ def lease(uri: str) -> Iterator[StillHeld]:
         beating.join()
         # Where the store is gone, the lease dies by itself, and what the body raised is what people must read.
         with suppress(*storage.FAULTS):
-            if json.loads(storage.read_bytes(uri))["holder"] == holder:
-                storage.remove(uri)
+            let_go(uri, holder)
 
 
 def take(uri: str, holder: str) -> str:
     """Put our lease at `uri`, over a dead one if need be; give its tag."""
+    with suppress(FileExistsError):
+        return storage.create(uri, content(holder, 0)) or ""
+    seen = storage.etag(uri)
+    sleep(SECONDS_TO_LIVE)
+    if seen is not None and storage.etag(uri) == seen:
+        with suppress(FileExistsError):
+            return storage.replace(uri, content(holder, 0), seen)
+    raise Held(who(uri))
+
+
+def who(uri: str) -> str:
+    """Who holds the lease at `uri`, for people."""
     try:
-        storage.create(uri, content(holder, 0))
-    except FileExistsError:
-        seen = storage.etag(uri)
-        sleep(SECONDS_TO_LIVE)
-        if seen is None or storage.etag(uri) != seen:
-            raise Held(json.loads(storage.read_bytes(uri))["who"]) from None
-        return storage.replace(uri, content(holder, 0), seen)
-    return storage.etag(uri) or ""
+        return str(json.loads(storage.read_bytes(uri))["who"])
+    except FileNotFoundError:
+        return "which has just ended"
+
+
+def let_go(uri: str, holder: str) -> None:
+    """Delete our lease at `uri`, and no other one that stands there by now."""
+    # In this order: what has the tag is ours, if what is read later is.
+    tag = storage.etag(uri)
+    if tag and json.loads(storage.read_bytes(uri))["holder"] == holder:
+        storage.discard(uri, tag)
 
 
 def content(holder: str, number: int) -> bytes:
