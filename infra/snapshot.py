@@ -79,8 +79,7 @@ class Snapshot(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
         if mode == "rb" and inside in self.contents:
             return io.BytesIO(self.contents[inside])
         if mode != "rb":
-            self.found.pop(inside, None)
-            self.contents.pop(inside, None)
+            self.forget(path)
         return cast("BinaryIO", self.fs.open(path, mode, **options))
 
     def get_file(self, rpath: str, lpath: str, **options: Any) -> None:  # noqa: ANN401 (fsspec's)
@@ -91,6 +90,37 @@ class Snapshot(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
             return
         with open(lpath, "wb") as file:
             file.write(self.contents[inside])
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:  # noqa: ANN401 (fsspec's)
+        """What stands right below a path now."""
+        return list(self.fs.ls(path, detail=detail, **options))
+
+    def cp_file(self, path1: str, path2: str, **options: Any) -> None:  # noqa: ANN401 (fsspec's)
+        """Copy a file; what stood at its target is no longer known."""
+        self.forget(path2)
+        self.fs.cp_file(path1, path2, **options)
+
+    def rm_file(self, path: str) -> None:
+        """Delete a file, which is no longer known."""
+        self.forget(path)
+        self.fs.rm_file(path)
+
+    def rm(self, path: str, recursive: bool = False, maxdepth: int | None = None) -> None:
+        """Delete a file, or a folder with all that is below it; a pattern is none."""
+        self.forget(path)
+        self.fs.rm(glob.escape(path), recursive=recursive, maxdepth=maxdepth)
+
+    def mv(self, path1: str, path2: str, **options: Any) -> None:  # noqa: ANN401 (fsspec's)
+        """Rename a file, and neither path is known: DuckDB writes beside a file and renames, where it is not sure of the store."""
+        self.cp_file(path1, path2, **options)
+        self.rm_file(path1)
+
+    def forget(self, path: str) -> None:
+        """Know nothing more of a path and of what is below it: for these, the store is asked."""
+        inside = self.within(path)
+        for known in [known for known in self.found if known == inside or known.startswith(f"{inside}/")]:
+            del self.found[known]
+            self.contents.pop(known, None)
 
 
 def look(fs: AbstractFileSystem, paths: Iterable[str]) -> dict[str, Info]:

@@ -131,6 +131,18 @@ def test_what_one_writes_is_read_by_the_same_connection_as_written(bucket: str) 
         assert connection.execute("FROM a").fetchall() == [(2,)]
 
 
+@pytest.mark.parametrize("name", ["x", "x[1]"])
+def test_a_store_that_duckdb_does_not_know_is_written_and_holds_nothing_else(name: str) -> None:
+    uri = f"memory://stores/{name}/x.parquet"
+    with warehouse.connect({"numbers": numbers(1)}) as connection:
+        warehouse.write(connection, "FROM numbers", uri, {})
+    with warehouse.connect({"x": Ref(uri, 1, uri)}) as connection:
+        warehouse.write(connection, "SELECT number + 1 AS number FROM x", uri, {})
+        assert connection.execute("FROM x").fetchall() == [(2,)]
+    assert read(Ref(uri, 1, uri)) == [2]
+    assert [file.rsplit("/", 1)[-1] for file in storage.listing(uri.rsplit("/", 1)[0])] == ["x.parquet"]
+
+
 def test_what_a_busy_server_did_not_answer_counts_for_nothing(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ref = table(f"{bucket}/busy/a.parquet", 1)
     clients = aiobotocore.client.AioBaseClient
@@ -224,3 +236,15 @@ def test_what_stands_nowhere_is_left_out_and_other_faults_are_raised(tagged: Tag
     tagged.store["/b"] = None
     with pytest.raises(AttributeError):
         snapshot.look(tagged, ["/a", "/b"])
+
+
+def test_a_file_that_is_deleted_or_moved_through_a_snapshot_is_not_known_any_more(tagged: Tagged) -> None:
+    found = Snapshot(tagged, snapshot.look(tagged, ["/a", "/b", "/c", "/d"]))
+    found.mv("/a", "/b")
+    found.rm("/c")
+    assert [found.exists(path) for path in ("/a", "/b", "/c", "/d")] == [False, True, False, True]
+    assert found.open("/b").read() == found.cat_file("/b") == b"aaaa"
+    assert found.info("/b")["ETag"] == tagged.info("/b")["ETag"]
+    found.pipe_file("/d", b"new")
+    assert found.open("/d").read() == b"new"
+    assert sorted(path.strip("/") for path in found.find("/")) == ["b", "d"]
