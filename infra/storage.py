@@ -157,10 +157,8 @@ def reader(found: Found, uri: str) -> fsspec.AbstractFileSystem:
 @contextmanager
 def opened(uri: str) -> Iterator[BinaryIO]:
     """The file at `uri` as it stands now, to be read in whatever order; raises FileNotFoundError."""
-    found = look([uri]) if "://" in uri else {}
-    if "://" in uri and not found:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)
-    with reader(found, uri).open(filesystem(uri)[1], "rb") as file:
+    fs, path = filesystem(uri)
+    with snapshot.opened(fs, path) if "://" in uri else fs.open(path, "rb") as file:
         yield file
 
 
@@ -178,11 +176,16 @@ def fetch(uri: str, folder: str) -> str:
     if "://" not in uri:
         return uri
     files = found_below(uri)
-    places = [folder + file.removeprefix(uri.rstrip("/")) for file in files]
-    for place in places:
+    places = {file: folder + file.removeprefix(uri.rstrip("/")) for file in files}
+    for place in places.values():
         os.makedirs(os.path.dirname(place), exist_ok=True)
-    # Lists of both sides are the one form in which fsspec takes no path for a pattern.
-    reader(files, uri).get([filesystem(file)[1] for file in files], places)
+    fs, _ = filesystem(uri)
+    paths = {file: filesystem(file)[1] for file in files}
+    snapshot.fetch(
+        fs,
+        {paths[file]: info for file, info in files.items()},
+        {paths[file]: place for file, place in places.items()},
+    )
     return folder
 
 
