@@ -7,6 +7,7 @@ that its holder rewrites every few seconds with `If-Match`. Nobody compares cloc
 another run watches it is dead, and that run takes it over.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -90,9 +91,13 @@ def lease(uri: str) -> Iterator[StillHeld]:
 
 
 def take(uri: str, holder: str) -> str:
-    """Put our lease at `uri`, over a dead one if need be; give its tag."""
+    """Put our lease at `uri`, over a dead one if need be; give its tag, which a store must tell that is to hold leases."""
     with suppress(FileExistsError):
-        return storage.create(uri, content(holder, 0)) or ""
+        tag = storage.create(uri, content(holder, 0))
+        if tag is None:
+            storage.remove(uri)
+            raise OSError(errno.ENOTSUP, "the store tells no ETag, without which no run can hold it", uri)
+        return tag
     seen = storage.etag(uri)
     sleep(SECONDS_TO_LIVE)
     if seen is not None and storage.etag(uri) == seen:

@@ -244,3 +244,9 @@ def test_a_lease_that_ends_while_another_run_watches_was_held(bucket: str, monke
     monkeypatch.setattr(lock, "sleep", lambda seconds: storage.remove(f"{root}/lease.json"))
     with pytest.raises(lock.Held, match="ended"), lock.exclusive(root):
         pass
+
+
+def test_a_store_without_etags_is_held_by_nobody() -> None:
+    with pytest.raises(OSError, match="ETag"), lock.exclusive("memory://held"):
+        pass
+    assert storage.listing("memory://held") == []
