@@ -188,6 +188,12 @@ def test_a_process_reads_the_row_groups_of_its_blocks_once(bucket: str, plain: b
     assert asked.bytes_read <= FOOTER + (PARTS - 1) * ROWS * EACH * 1.1
 
 
+def test_a_block_is_committed_in_one_request(bucket: str) -> None:
+    with counted() as asked:
+        blocks.commit(numbers(1, 2), f"{bucket}/committed")
+    assert operations(asked) == {"PutObject": 1}
+
+
 def test_blocks_of_a_table_that_was_read_are_not_asked_for(bucket: str) -> None:
     ref = filled(f"{bucket}/known/a.parquet", plain=True)
     assert len(read(ref)) == ref.rows
