@@ -72,9 +72,14 @@ def lease(uri: str) -> Iterator[StillHeld]:
             try:
                 held = storage.replace(uri, content(holder, number), held)
                 number += 1
-            except FileExistsError:
-                lost.set()
-                return
+            except (FileExistsError, FileNotFoundError):
+                # Ours all the same, if a beat arrived whose answer did not, and was sent again.
+                with suppress(*storage.FAULTS):
+                    still = tag_of(uri, holder)
+                    if still is None:
+                        lost.set()
+                        return
+                    held = still
             except storage.FAULTS:
                 continue
 
@@ -116,10 +121,16 @@ def who(uri: str) -> str:
 
 def let_go(uri: str, holder: str) -> None:
     """Delete our lease at `uri`, and no other one that stands there by now."""
-    # In this order: what has the tag is ours, if what is read later is.
-    tag = storage.etag(uri)
-    if tag and json.loads(storage.read_bytes(uri))["holder"] == holder:
+    tag = tag_of(uri, holder)
+    if tag:
         storage.discard(uri, tag)
+
+
+def tag_of(uri: str, holder: str) -> str | None:
+    """The tag of the holder's lease at `uri`; None where another one stands there, or none."""
+    # In this order: what has the tag is the holder's, if what is read later is.
+    tag = storage.etag(uri)
+    return tag if tag and json.loads(storage.read_bytes(uri))["holder"] == holder else None
 
 
 def content(holder: str, number: int) -> bytes:

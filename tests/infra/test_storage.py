@@ -181,6 +181,44 @@ def test_a_holder_hears_that_its_lease_was_taken_over(bucket: str, monkeypatch: 
     assert b"another" in storage.read_bytes(f"{root}/lease.json")
 
 
+@pytest.mark.parametrize("said", [FileExistsError, FileNotFoundError])
+def test_a_holder_hears_that_its_lease_is_gone(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, said: type[OSError]
+) -> None:
+    replace = storage.replace
+
+    def replace_what_stands(uri: str, content: bytes, etag: str) -> str:
+        """As stores do, of which some say that the condition does not hold, and others that nothing stands there."""
+        if storage.exists(uri):
+            return replace(uri, content, etag)
+        raise said(uri)
+
+    monkeypatch.setattr(storage, "replace", replace_what_stands)
+    monkeypatch.setattr(lock, "SECONDS_BETWEEN_BEATS", 0.05)
+    root = f"{bucket}/lease-is-gone"
+    with lock.exclusive(root) as still_held:
+        storage.remove(f"{root}/lease.json")
+        until(lambda: not still_held())
+    assert not storage.exists(f"{root}/lease.json")
+
+
+def test_a_beat_that_was_sent_twice_is_a_beat(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "SECONDS_BETWEEN_BEATS", 0.05)
+    root = f"{bucket}/sent-twice"
+    replace = storage.replace
+    beats: list[str] = []
+
+    def send_twice(uri: str, content: bytes, etag: str) -> str:
+        beats.append(replace(uri, content, etag))
+        return replace(uri, content, etag)
+
+    monkeypatch.setattr(storage, "replace", send_twice)
+    with lock.exclusive(root) as still_held:
+        until(lambda: len(beats) > 2 or not still_held())
+        assert still_held()
+    assert not storage.exists(f"{root}/lease.json")
+
+
 def another_run_takes(root: str) -> None:
     storage.write_bytes(f"{root}/lease.json", lock.content("another", 0))
 
