@@ -106,7 +106,7 @@ def take(uri: str, holder: str) -> str:
     seen = storage.etag(uri)
     sleep(SECONDS_TO_LIVE)
     if seen is not None and storage.etag(uri) == seen:
-        with suppress(FileExistsError):
+        with suppress(FileExistsError, FileNotFoundError):
             return storage.replace(uri, content(holder, 0), seen)
     raise Held(who(uri))
 
