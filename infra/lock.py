@@ -7,6 +7,7 @@ that its holder rewrites every few seconds with `If-Match`. Nobody compares cloc
 another run watches it is dead, and that run takes it over.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -71,9 +72,14 @@ def lease(uri: str) -> Iterator[StillHeld]:
             try:
                 held = storage.replace(uri, content(holder, number), held)
                 number += 1
-            except FileExistsError:
-                lost.set()
-                return
+            except (FileExistsError, FileNotFoundError):
+                # Ours all the same, if a beat arrived whose answer did not, and was sent again.
+                with suppress(*storage.FAULTS):
+                    still = tag_of(uri, holder)
+                    if still is None:
+                        lost.set()
+                        return
+                    held = still
             except storage.FAULTS:
                 continue
 
@@ -86,21 +92,45 @@ def lease(uri: str) -> Iterator[StillHeld]:
         beating.join()
         # Where the store is gone, the lease dies by itself, and what the body raised is what people must read.
         with suppress(*storage.FAULTS):
-            if json.loads(storage.read_bytes(uri))["holder"] == holder:
-                storage.remove(uri)
+            let_go(uri, holder)
 
 
 def take(uri: str, holder: str) -> str:
-    """Put our lease at `uri`, over a dead one if need be; give its tag."""
+    """Put our lease at `uri`, over a dead one if need be; give its tag, which a store must tell that is to hold leases."""
+    with suppress(FileExistsError):
+        tag = storage.create(uri, content(holder, 0))
+        if tag is None:
+            storage.remove(uri)
+            raise OSError(errno.ENOTSUP, "the store tells no ETag, without which no run can hold it", uri)
+        return tag
+    seen = storage.etag(uri)
+    sleep(SECONDS_TO_LIVE)
+    if seen is not None and storage.etag(uri) == seen:
+        with suppress(FileExistsError, FileNotFoundError):
+            return storage.replace(uri, content(holder, 0), seen)
+    raise Held(who(uri))
+
+
+def who(uri: str) -> str:
+    """Who holds the lease at `uri`, for people."""
     try:
-        storage.create(uri, content(holder, 0))
-    except FileExistsError:
-        seen = storage.etag(uri)
-        sleep(SECONDS_TO_LIVE)
-        if seen is None or storage.etag(uri) != seen:
-            raise Held(json.loads(storage.read_bytes(uri))["who"]) from None
-        return storage.replace(uri, content(holder, 0), seen)
-    return storage.etag(uri) or ""
+        return str(json.loads(storage.read_bytes(uri))["who"])
+    except FileNotFoundError:
+        return "which has just ended"
+
+
+def let_go(uri: str, holder: str) -> None:
+    """Delete our lease at `uri`, and no other one that stands there by now."""
+    tag = tag_of(uri, holder)
+    if tag:
+        storage.discard(uri, tag)
+
+
+def tag_of(uri: str, holder: str) -> str | None:
+    """The tag of the holder's lease at `uri`; None where another one stands there, or none."""
+    # In this order: what has the tag is the holder's, if what is read later is.
+    tag = storage.etag(uri)
+    return tag if tag and json.loads(storage.read_bytes(uri))["holder"] == holder else None
 
 
 def content(holder: str, number: int) -> bytes:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import fsspec
 from botocore.exceptions import BotoCoreError, EndpointConnectionError
@@ -157,10 +157,8 @@ def reader(found: Found, uri: str) -> fsspec.AbstractFileSystem:
 @contextmanager
 def opened(uri: str) -> Iterator[BinaryIO]:
     """The file at `uri` as it stands now, to be read in whatever order; raises FileNotFoundError."""
-    found = look([uri]) if "://" in uri else {}
-    if "://" in uri and not found:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)
-    with reader(found, uri).open(filesystem(uri)[1], "rb") as file:
+    fs, path = filesystem(uri)
+    with snapshot.opened(fs, path) if "://" in uri else fs.open(path, "rb") as file:
         yield file
 
 
@@ -178,11 +176,16 @@ def fetch(uri: str, folder: str) -> str:
     if "://" not in uri:
         return uri
     files = found_below(uri)
-    places = [folder + file.removeprefix(uri.rstrip("/")) for file in files]
-    for place in places:
+    places = {file: folder + file.removeprefix(uri.rstrip("/")) for file in files}
+    for place in places.values():
         os.makedirs(os.path.dirname(place), exist_ok=True)
-    # Lists of both sides are the one form in which fsspec takes no path for a pattern.
-    reader(files, uri).get([filesystem(file)[1] for file in files], places)
+    fs, _ = filesystem(uri)
+    paths = {file: filesystem(file)[1] for file in files}
+    snapshot.fetch(
+        fs,
+        {paths[file]: info for file, info in files.items()},
+        {paths[file]: place for file, place in places.items()},
+    )
     return folder
 
 
@@ -227,10 +230,10 @@ def move(source: str, target: str) -> None:
     fs.rm_file(path)
 
 
-def create(uri: str, content: bytes) -> None:
+def create(uri: str, content: bytes) -> str | None:
     """Put `content` at `uri` only if nothing stands there: a hard link on disk, `If-None-Match: *` in a bucket.
 
-    A store that does not know conditional writes overwrites instead.
+    Gives the ETag of what it wrote; a disk has none. A store that does not know conditional writes overwrites instead.
 
     Raises:
         FileExistsError: something stands at `uri`.
@@ -239,8 +242,8 @@ def create(uri: str, content: bytes) -> None:
     if "://" in uri:
         if exists(uri):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), uri)
-        conditionally(fs, path, content, mode="create")
-        return
+        with conditions(uri):
+            return told_etag(fs.pipe_file(path, content, mode="create"))
     os.makedirs(os.path.dirname(path), exist_ok=True)
     partial = f"{path}.{uuid.uuid4().hex}.partial"
     with open(partial, "wb") as file:
@@ -249,6 +252,7 @@ def create(uri: str, content: bytes) -> None:
         os.link(partial, path)
     finally:
         os.remove(partial)
+    return None
 
 
 def replace(uri: str, content: bytes, etag: str) -> str:
@@ -258,18 +262,38 @@ def replace(uri: str, content: bytes, etag: str) -> str:
         FileExistsError: something else stands there by now.
     """
     fs, path = filesystem(uri)
-    # Not asked for afterwards: by then it could be that of another's content.
-    return str(conditionally(fs, path, content, IfMatch=etag)["ETag"])
+    with conditions(uri):
+        return told_etag(fs.pipe_file(path, content, IfMatch=etag)) or ""
 
 
-def conditionally(fs: fsspec.AbstractFileSystem, path: str, content: bytes, **condition: str) -> Any:  # noqa: ANN401
-    """One PUT with a condition; gives what the store says, and raises FileExistsError where the condition does not hold."""
+def discard(uri: str, etag: str) -> None:
+    """Delete what stands at `uri` in a bucket only if it has this `etag`.
+
+    A store that does not know conditional deletes deletes whatever stands there.
+
+    Raises:
+        FileExistsError: something else stands there by now.
+    """
+    fs, path = filesystem(uri)
+    bucket, _, key = path.partition("/")
+    with conditions(uri):
+        fs.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=etag)
+
+
+def told_etag(answer: object) -> str | None:
+    """The ETag in what a store says of a PUT. Who asks for it afterwards may be told that of another's content."""
+    return str(answer["ETag"]) if isinstance(answer, dict) else None
+
+
+@contextmanager
+def conditions(uri: str) -> Iterator[None]:
+    """Turn what a bucket says where the condition of a request does not hold into FileExistsError."""
     try:
-        return fs.pipe_file(path, content, **condition)
+        yield
     except OSError as error:
         said = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
         if said in ("PreconditionFailed", "ConditionalRequestConflict") or isinstance(error, FileExistsError):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), uri) from None
         raise
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import s3fs
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from s3fs.core import aiobotocore
 
 from tests.waiting import Late, until
@@ -92,31 +92,69 @@ def holds(files: s3fs.S3FileSystem) -> bool:
         return False
 
 
-Asked = Counter[tuple[str, str]]
-"""How often each operation was asked for of each key, or of the keys that begin so."""
+ANSWERS = (404, 412)
+"""What says no and is an answer: nothing stands there, or a condition does not hold. Others are asked again by s3fs."""
+
+
+class Asked(Counter[tuple[str, str]]):
+    """How often each operation was done on each key, or on the keys that begin so; and the bytes that were read."""
+
+    bytes_read = 0
 
 
 @contextmanager
 def counted() -> Iterator[Asked]:
-    """Counts the requests of this process to S3 while the body runs.
+    """Counts what S3 does for this process while the body runs.
 
-    The lease is left out: how often it is renewed is a matter of time.
+    What a busy server failed to answer is left out, since s3fs asks again; and the lease, since how often it is renewed is a
+    matter of time.
     """
-    asked: Asked = Counter()
+    asked = Asked()
     clients = aiobotocore.client.AioBaseClient
     call = clients._make_api_call
 
     async def call_and_count(client: Any, operation: str, given: dict[str, Any]) -> Any:
         key = given.get("Key") or given.get("Prefix") or ""
-        if not key.endswith("lease.json"):
-            asked[operation, key] += 1
-        return await call(client, operation, given)
+        done = (operation, key)
+        if key.endswith("lease.json"):
+            return await call(client, operation, given)
+        try:
+            answer = await call(client, operation, given)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in ANSWERS:
+                asked[done] += 1
+            raise
+        if operation == "GetObject":
+            answer["Body"] = Read(answer["Body"], asked, done)
+        else:
+            asked[done] += 1
+        return answer
 
     clients._make_api_call = call_and_count
     try:
         yield asked
     finally:
         clients._make_api_call = call
+
+
+class Read:
+    """The body of an answer, which counts once it is read: a connection may be lost before."""
+
+    def __init__(self, body: Any, asked: Asked, done: tuple[str, str]) -> None:
+        self.body = body
+        self.asked = asked
+        self.done: tuple[str, str] | None = done
+
+    async def read(self, *most: int) -> bytes:
+        content: bytes = await self.body.read(*most)
+        if self.done:
+            self.asked[self.done] += 1
+            self.done = None
+        self.asked.bytes_read += len(content)
+        return content
+
+    def close(self) -> None:
+        self.body.close()
 
 
 def operations(asked: Asked) -> dict[str, int]:

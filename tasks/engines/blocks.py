@@ -51,7 +51,8 @@ def open_parquet(uri: str) -> Iterator[pq.ParquetFile]:
     with storage.opened(uri) as file:
         metadata = pq.read_metadata(file)
         shared = [name for name in ("system", "json_schema") if name in metadata.schema.names]
-        with pq.ParquetFile(file, metadata=metadata, read_dictionary=shared) as parquet:
+        # Of a bucket, all columns of a row group are asked for at once.
+        with pq.ParquetFile(file, metadata=metadata, read_dictionary=shared, pre_buffer=True) as parquet:
             yield parquet
 
 

@@ -20,6 +20,8 @@ from tasks.judging.agreement import agreement, agreement_patterns
 from tasks.tables import INTEGER, REAL, TEXT, Stage, columns, tables_by_name
 from tasks.warehouse import Source, Tables
 
+AT_ONCE = 32 * 2**20
+"""Bytes of a file that are read at once: in a bucket, one request."""
 SPLITS = ("train", "test")
 BY_RESPONDER = ("qa", "dual", "single")
 ANNOTATIONS = {
@@ -144,9 +146,11 @@ def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
     fs = storage.reader(found, uri)
     for file, info in found.items():
         with fs.open(storage.filesystem(file)[1], "rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            sha256 = hashlib.sha256()
+            while content := stream.read(AT_ONCE):
+                sha256.update(content)
             rows = pq.ParquetFile(stream).metadata.num_rows if file.endswith(".parquet") else None
-        yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256, "bytes": info["size"], "rows": rows}
+        yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256.hexdigest(), "bytes": info["size"], "rows": rows}
 
 
 def stands(candidate: Candidate) -> bool:

@@ -31,9 +31,9 @@ def in_parallel(*works: Callable[[], object]) -> list[object]:
 def test_of_several_creators_exactly_one_wins_and_its_content_stays(root: str) -> None:
     uri = storage.join(root, "claims", "v")
     results = in_parallel(*(lambda n=n: storage.create(uri, b"%d" % n) for n in range(8)))
-    winners = [number for number, result in enumerate(results) if result is None]
+    winners = [number for number, result in enumerate(results) if not isinstance(result, FileExistsError)]
     assert len(winners) == 1
-    assert all(isinstance(result, FileExistsError) for result in results if result is not None)
+    assert results[winners[0]] == (storage.etag(uri) if "://" in root else None)
     assert storage.read_bytes(uri) == b"%d" % winners[0]
 
 
@@ -179,3 +179,112 @@ def test_a_holder_hears_that_its_lease_was_taken_over(bucket: str, monkeypatch: 
         storage.write_bytes(f"{root}/lease.json", lock.content("another", 0))
         until(lambda: not still_held())
     assert b"another" in storage.read_bytes(f"{root}/lease.json")
+
+
+@pytest.mark.parametrize("said", [FileExistsError, FileNotFoundError])
+def test_a_holder_hears_that_its_lease_is_gone(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, said: type[OSError]
+) -> None:
+    replace = storage.replace
+
+    def replace_what_stands(uri: str, content: bytes, etag: str) -> str:
+        """As stores do, of which some say that the condition does not hold, and others that nothing stands there."""
+        if storage.exists(uri):
+            return replace(uri, content, etag)
+        raise said(uri)
+
+    monkeypatch.setattr(storage, "replace", replace_what_stands)
+    monkeypatch.setattr(lock, "SECONDS_BETWEEN_BEATS", 0.05)
+    root = f"{bucket}/lease-is-gone"
+    with lock.exclusive(root) as still_held:
+        storage.remove(f"{root}/lease.json")
+        until(lambda: not still_held())
+    assert not storage.exists(f"{root}/lease.json")
+
+
+def test_a_beat_that_was_sent_twice_is_a_beat(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "SECONDS_BETWEEN_BEATS", 0.05)
+    root = f"{bucket}/sent-twice"
+    replace = storage.replace
+    beats: list[str] = []
+
+    def send_twice(uri: str, content: bytes, etag: str) -> str:
+        beats.append(replace(uri, content, etag))
+        return replace(uri, content, etag)
+
+    monkeypatch.setattr(storage, "replace", send_twice)
+    with lock.exclusive(root) as still_held:
+        until(lambda: len(beats) > 2 or not still_held())
+        assert still_held()
+    assert not storage.exists(f"{root}/lease.json")
+
+
+def another_run_takes(root: str) -> None:
+    storage.write_bytes(f"{root}/lease.json", lock.content("another", 0))
+
+
+def test_a_run_that_was_stopped_before_it_began_to_beat_does_not_beat_over_another_one(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"{bucket}/stopped"
+    create = storage.create
+
+    def create_and_stop(uri: str, content: bytes) -> str | None:
+        tag = create(uri, content)
+        another_run_takes(root)
+        return tag
+
+    monkeypatch.setattr(lock, "SECONDS_BETWEEN_BEATS", 0.05)
+    monkeypatch.setattr(storage, "create", create_and_stop)
+    with lock.exclusive(root) as still_held:
+        until(lambda: not still_held())
+    assert b"another" in storage.read_bytes(f"{root}/lease.json")
+
+
+def test_a_run_that_was_stopped_at_its_end_leaves_the_lease_of_another_one(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"{bucket}/ended"
+    read = storage.read_bytes
+
+    def read_and_stop(uri: str) -> bytes:
+        content = read(uri)
+        another_run_takes(root)
+        return content
+
+    with monkeypatch.context() as patched, lock.exclusive(root):
+        patched.setattr(storage, "read_bytes", read_and_stop)
+    assert b"another" in storage.read_bytes(f"{root}/lease.json")
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_of_two_runs_that_watch_a_dead_lease_one_takes_it(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, in_time: bool
+) -> None:
+    root = f"{bucket}/watched/{in_time}"
+    replace = storage.replace
+
+    def replace_too_late(uri: str, content: bytes, etag: str) -> str:
+        another_run_takes(root)
+        return replace(uri, content, etag)
+
+    storage.write_bytes(f"{root}/lease.json", lock.content("killed", 7))
+    monkeypatch.setattr(lock, "sleep", lambda seconds: another_run_takes(root) if in_time else None)
+    monkeypatch.setattr(storage, "replace", replace_too_late)
+    with pytest.raises(lock.Held, match="process"), lock.exclusive(root):
+        pass
+    assert b"another" in storage.read_bytes(f"{root}/lease.json")
+
+
+def test_a_lease_that_ends_while_another_run_watches_was_held(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = f"{bucket}/let-go"
+    storage.write_bytes(f"{root}/lease.json", lock.content("ends", 7))
+    monkeypatch.setattr(lock, "sleep", lambda seconds: storage.remove(f"{root}/lease.json"))
+    with pytest.raises(lock.Held, match="ended"), lock.exclusive(root):
+        pass
+
+
+def test_a_store_without_etags_is_held_by_nobody() -> None:
+    with pytest.raises(OSError, match="ETag"), lock.exclusive("memory://held"):
+        pass
+    assert storage.listing("memory://held") == []
