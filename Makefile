@@ -49,7 +49,7 @@ review: $(INSTALLED) ## take in what people said in Label Studio, and hand out n
 	@$(BIN)/python -m flows.running.review '$(CONFIG)' $(if $(STORAGE),--storage '$(STORAGE)') --pull $(if $(FILES),--import $(FILES))
 
 sql: $(INSTALLED) ## a DuckDB shell on the releases: STORAGE=data
-	@$(BIN)/python -m infra.shell '$(or $(STORAGE),data)'
+	@$(BIN)/python -m tasks.release.shell '$(or $(STORAGE),data)'
 
 serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: PORT=4200 CRON='0 3 * * *' CONFIG=my.toml
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'

@@ -11,7 +11,8 @@ from tasks import warehouse
 from tasks.config import Config
 from tasks.errors import GateRefused
 from tasks.release.candidate import Candidate, release_fingerprint, stands, write_candidate
-from tasks.release.release import Release, discard_equal, next_version, published, unchanged
+from tasks.release.manifest import published
+from tasks.release.release import Release, discard_equal, next_version, unchanged
 from tasks.tables import Stage
 
 

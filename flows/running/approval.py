@@ -22,7 +22,8 @@ from tasks.config import Approval, Config
 from tasks.errors import NotApproved, one_line
 from tasks.identity import digest
 from tasks.release.changes import changed_agreement, changed_rows, samples
-from tasks.release.release import Decision, Release, published
+from tasks.release.manifest import published
+from tasks.release.release import Decision, Release
 
 COLUMNS, LINES_OF_A_SAMPLE = 96, 8
 REASONED: JsonDict = {

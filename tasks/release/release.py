@@ -6,9 +6,9 @@ In: a candidate that the gate has examined. Out: `<storage>/releases/<version>/`
 
 import hashlib
 import json
-import logging
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,11 +18,11 @@ from infra import storage
 from tasks import warehouse
 from tasks.config import Config
 from tasks.errors import StorageError
-from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, Candidate, describe_files, stage_rows
+from tasks.release.candidate import Candidate, describe_files, stage_rows
+from tasks.release.catalog import catalog
 from tasks.release.changes import holds_the_same
+from tasks.release.manifest import NAME, lineage, published, read_manifest
 from tasks.tables import Stage
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,27 +83,6 @@ def equal_address(root: str, fingerprint: str) -> str:
     return storage.join(root, "tables", "equal_releases", fingerprint)
 
 
-def published(root: str) -> dict[str, Any] | None:
-    """The manifest that `latest.json` points at, or None before the first release.
-
-    Raises:
-        StorageError: the pointer leads nowhere.
-    """
-    pointer = storage.join(root, "releases", "latest.json")
-    if not storage.exists(pointer):
-        return None
-    try:
-        version = json.loads(storage.read_bytes(pointer))["version"]
-        manifest: dict[str, Any] = json.loads(
-            storage.read_bytes(storage.join(root, "releases", version, "manifest.json"))
-        )
-    except (*storage.FAULTS, ValueError, KeyError) as error:
-        raise StorageError(
-            f"{pointer}: leads to no readable manifest ({error}); point it at a published release"
-        ) from None
-    return manifest
-
-
 def next_version(root: str, fingerprint: str, day: date | None = None) -> str:
     """The day, today in UTC, as `YYYY.MM.DD`, with `.N` where that is taken by a release of another `fingerprint`."""
     today = (day or datetime.now(UTC)).strftime("%Y.%m.%d")
@@ -154,9 +133,10 @@ def publish(
             ).encode()
             storage.write_bytes(storage.join(candidate.uri, "manifest.json"), content)
             storage.move_folder(candidate.uri, address, last="manifest.json")
-        read_manifest(manifest)  # a run that was killed left it: half of one is never pointed to
-        storage.write_bytes(storage.join(root, "releases", "catalog.sql"), catalog(root, candidate.version).encode())
         sha256 = hashlib.sha256(storage.read_bytes(manifest)).hexdigest()
+        read_manifest(address, sha256)  # a run that was killed left it: half of one is never pointed to
+        views = catalog(root, candidate.version, lineage(root) | {candidate.version: sha256})
+        storage.write_bytes(storage.join(root, "releases", "catalog.sql"), views.encode())
         pointer = {"version": candidate.version, "manifest_sha256": sha256}
         storage.write_bytes(storage.join(root, "releases", "latest.json"), json.dumps(pointer).encode())
     except storage.FAULTS as error:
@@ -192,6 +172,7 @@ def describe_release(
         "version": candidate.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": parent["version"] if parent else None,
+        "earlier": earlier(root),
         "fingerprint": candidate.fingerprint,
         "files": [*candidate.files, *describe_files(candidate.uri, "gate")],
         "config": described,
@@ -204,6 +185,20 @@ def describe_release(
         "verdict": verdict,
         "approval": asdict(decision) if decision else None,
     }
+
+
+def earlier(root: str) -> dict[str, str]:
+    """The releases that stand, with the digests of their manifests; of one that is damaged, that of what was published."""
+    told: dict[str, str] = {}
+    for version, sha256 in lineage(root).items():
+        folder = storage.join(root, "releases", version)
+        if sha256 is not None and storage.listing(folder):
+            told[version] = sha256
+        elif sha256 is None:  # published at a time when manifests did not tell this
+            with suppress(StorageError):
+                read_manifest(folder)
+                told[version] = hashlib.sha256(storage.read_bytes(storage.join(folder, NAME))).hexdigest()
+    return told
 
 
 def code_revision() -> str:
@@ -219,53 +214,3 @@ def code_revision() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return described.stdout.strip()
-
-
-def catalog(root: str, latest: str) -> str:
-    """The text of `catalog.sql`: a schema of views for each release, and views of the latest one in the main schema.
-
-    Files are named one by one, so that a reader of a bucket lists nothing.
-    """
-    releases = storage.join(root, "releases")
-    files: dict[str, list[str]] = {}
-    for folder in storage.folders(releases):
-        manifest = storage.join(folder, "manifest.json")
-        try:
-            listed = json.loads(storage.read_bytes(manifest))["files"]
-            files[folder.rsplit("/", 1)[-1]] = [file["path"] for file in listed]
-        except FileNotFoundError:
-            continue
-        except (ValueError, KeyError):
-            logger.warning(
-                "%s is no whole manifest, its release is left out of the catalog; restore or delete it", manifest
-            )
-    base = releases if "://" in root else "releases"
-    lines = ["-- Views over the releases. Start DuckDB in the storage folder: duckdb -init releases/catalog.sql"]
-    for schema, version in [*((f'"{version}"', version) for version in sorted(files)), ("main", latest)]:
-        lines.append(views(schema, f"{base}/{version}", files[version]))
-    return "\n".join(lines)
-
-
-def read_manifest(uri: str) -> dict[str, Any]:
-    """The manifest that stands at `uri`; raises StorageError where it was cut short."""
-    try:
-        return dict(json.loads(storage.read_bytes(uri)))
-    except ValueError:
-        raise StorageError(f"{uri}: cut short; remove the folder that it is in and run again") from None
-
-
-def views(schema: str, release: str, paths: Iterable[str]) -> str:
-    """The views of one release, whose files have these paths in its folder: one of each table that they hold."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for path in sorted(paths):
-        folder, name = path.split("/", 1)[0], Path(path).stem
-        if folder in ("prompts", *BY_RESPONDER):
-            found.setdefault(("dataset", folder), []).append(f"{release}/{path}")
-        elif folder == "annotations" or path == ANNOTATIONS["dropped"]:
-            found.setdefault(("annotation", name), []).append(f"{release}/{path}")
-    lines = [f"CREATE SCHEMA IF NOT EXISTS {schema};\n"]
-    for (kind, table), files in found.items():
-        template = (Path(__file__).parent / "templates" / f"{kind}.sql").read_text()
-        quoted = ["'" + file.replace("'", "''") + "'" for file in warehouse.literal(files)]
-        lines.append(template.format(schema=schema, table=table, files=", ".join(quoted)))
-    return "".join(lines)

@@ -81,7 +81,7 @@ def test_a_run_asks_the_bucket_a_few_times_for_each_file(published: Run) -> None
 def test_the_shell_reads_a_bucket_with_the_credentials_of_the_environment(published: Run) -> None:
     made = published.release
     shell = subprocess.run(
-        [sys.executable, "-m", "infra.shell", published.root],
+        [sys.executable, "-m", "tasks.release.shell", published.root],
         cwd=ROOT,
         input=".mode csv\nSELECT count(*) FROM dual;",
         capture_output=True,
