@@ -1,20 +1,23 @@
-"""Read what was published, and take nothing for a release that is none.
+"""Read what was published, and hold it to what its manifest says.
 
-In: a storage, or the folder of a release. Out: its manifest, checked. Grain: one manifest a release. Whoever can write a
-storage can write a release: the pointer holds the digest of the latest manifest, and that one the digests of all earlier
-ones.
+In: a storage, or the folder of a release. Out: its manifest, checked; the files that are not what it says. Grain: one
+manifest a release; one misfit a file. Whoever can write a storage can write a release, so nothing of one is taken for what
+it should be: the pointer holds the digest of the latest manifest, that one the digests of all earlier ones, and each those
+of all files of its release.
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
+from fsspec import AbstractFileSystem
 from pydantic import BaseModel, Field, ValidationError
 
 from infra import storage
 from tasks import warehouse
-from tasks.errors import StorageError
+from tasks.errors import StorageError, one_line
 
 NAME = "manifest.json"
 Version = Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{2}\.[0-9]{2}(\.[0-9]+)?$")]
@@ -32,6 +35,12 @@ class File(BaseModel):
     rows: int | None
 
 
+class Verdict(BaseModel):
+    """What the gate said, summed up for people."""
+
+    said: str
+
+
 class Manifest(BaseModel):
     """What readers of a manifest stand on."""
 
@@ -41,7 +50,7 @@ class Manifest(BaseModel):
     """The releases that stood when this one was published; None in manifests of a time when none told that."""
     fingerprint: str
     files: list[File]
-    verdict: dict[str, Any]
+    verdict: Verdict
 
 
 class Pointer(BaseModel):
@@ -134,3 +143,34 @@ def fault(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(re.sub(r"\W", "?", str(part))[:40] for part in first["loc"])
     return f"{where}: {first['type'].replace('_', ' ')}" if where else first["type"].replace("_", " ")
+
+
+def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[str] | None = None) -> Iterator[str]:
+    """What in `folder` is not as `files` say, the manifest apart: a path and what is wrong; of the paths `among`, if given.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    listed = {file["path"]: file["sha256"] for file in files}
+    try:
+        there = {uri.removeprefix(f"{folder}/"): info for uri, info in storage.found_below(folder).items()}
+        fs = storage.reader({storage.join(folder, path): info for path, info in there.items()}, folder)
+        for path in sorted((listed.keys() | there) - {NAME}):
+            if among is not None and path not in among:
+                continue
+            if path not in there:
+                yield f"{path} is missing"
+            elif path not in listed:
+                yield f"{one_line(path)} was added"
+            elif sha256_of(fs, storage.join(folder, path)) != listed[path]:
+                yield f"{path} was changed"
+    except storage.FAULTS as error:
+        raise StorageError(
+            f"{folder}: cannot be read ({warehouse.reason(error)}); mend the storage and run again"
+        ) from None
+
+
+def sha256_of(fs: AbstractFileSystem, uri: str) -> str:
+    """The digest of the file at `uri`, read by `fs`."""
+    with fs.open(storage.filesystem(uri)[1], "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from tasks.release.candidate import Candidate, describe_files
 from tasks.release.release import Release, next_version, publish
 from tests.conftest import ROOT
 
+Files = tuple[dict[str, Any], ...]
 VERDICT = {"said": "passed"}
 ROWS = 3
 PATHS = ("dual/a/train.parquet", "annotations/labels.parquet", "README.md", "charts/order.svg", "gate/verdict.json")
@@ -31,16 +33,22 @@ def contents(version: str) -> Mapping[str, bytes]:
     return {path: table if path.endswith(".parquet") else f"{path} of {version}".encode() for path in PATHS}
 
 
-def write(root: str, fingerprint: str = "mine") -> Candidate:
-    """A candidate as the gate left it."""
+def write(root: str, fingerprint: str = "mine") -> tuple[Candidate, Files]:
+    """A candidate as the gate left it, and all its files."""
     version = next_version(root, fingerprint)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint}")
     for path, content in contents(version).items():
         storage.write_bytes(storage.join(uri, path), content)
-    files = tuple(file for file in describe_files(uri) if not file["path"].startswith("gate/"))
-    return Candidate(version, uri, files, fingerprint)
+    files = tuple(describe_files(uri))
+    data = tuple(file for file in files if not file["path"].startswith("gate/"))
+    return Candidate(version, uri, data, fingerprint), files
+
+
+def publish_candidate(root: str, candidate: Candidate, files: Files) -> Release:
+    """Publish what the gate left."""
+    return publish(config(), candidate, files, VERDICT, None, [], root)
 
 
 def release(root: str, fingerprint: str = "mine") -> Release:
     """A published release."""
-    return publish(config(), write(root, fingerprint), VERDICT, None, [], root)
+    return publish_candidate(root, *write(root, fingerprint))

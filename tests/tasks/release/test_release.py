@@ -36,7 +36,7 @@ def test_files_are_described_alike_wherever_they_stand(root: str) -> None:
 def test_the_manifest_says_nothing_of_a_signed_url_but_its_path(tmp_path: Path) -> None:
     config = load(str(write_config(tmp_path)), "https://h/x.csv?X-Amz-Signature=secret")
     candidate = Candidate("2026.01.01", str(tmp_path / "candidate"), (), "f")
-    described = release.describe_release(config, candidate, {}, None, [], str(tmp_path))
+    described = release.describe_release(config, candidate, (), {}, None, [], str(tmp_path))
     assert described["config"]["prompts"]["source"] == "https://h/x.csv"
     assert "secret" not in json.dumps(described)
 
