@@ -30,7 +30,7 @@ export VLLM_NO_USAGE_STATS := 1
 # Without bytecode each of the many processes of a run compiles its packages anew, for 6 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo build plan review sql serve test test-light test-machinery test-vllm test-browser test-review test-long drill bench-overhead \
+.PHONY: help demo build plan review sql verify serve test test-light test-machinery test-vllm test-browser test-review test-long drill bench-overhead \
 	bench-generation bench-labels lint check format locks models install install-vllm install-label-studio clean
 
 help: ## this list
@@ -49,7 +49,10 @@ review: $(INSTALLED) ## take in what people said in Label Studio, and hand out n
 	@$(BIN)/python -m flows.running.review '$(CONFIG)' $(if $(STORAGE),--storage '$(STORAGE)') --pull $(if $(FILES),--import $(FILES))
 
 sql: $(INSTALLED) ## a DuckDB shell on the releases: STORAGE=data
-	@$(BIN)/python -m infra.shell '$(or $(STORAGE),data)'
+	@$(BIN)/python -m tasks.release.shell '$(or $(STORAGE),data)'
+
+verify: $(INSTALLED) ## whether all of a storage is as it was written: digests of releases, tables, exports: STORAGE=data
+	@$(BIN)/python -m tasks.release.verify '$(or $(STORAGE),data)'
 
 serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: PORT=4200 CRON='0 3 * * *' CONFIG=my.toml
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'

@@ -49,7 +49,7 @@ from infra import storage
 from tasks import warehouse
 from tasks.config import AgreementThreshold
 from tasks.release.candidate import ANNOTATIONS, describe_files
-from tasks.release.release import views
+from tasks.release.catalog import views
 from tasks.tables import INTEGER, REAL, TEXT, columns
 
 FILES = {

@@ -21,6 +21,6 @@ def candidate_to_release(
         release = examined
     else:
         verdict = {"said": describe(examined.outcome), **asdict(examined.outcome)}
-        release = publish(config, examined.candidate, verdict, decision, stages, root)
+        release = publish(config, examined.candidate, examined.files, verdict, decision, stages, root)
     report_release(release, stages)
     return release

@@ -267,6 +267,21 @@ def footer(uri: str) -> pq.FileMetaData | None:
             return None
 
 
+def is_whole(uri: str) -> bool:
+    """Whether the Parquet file at `uri` can be read to its end."""
+    with storage.opened(uri) as file:
+        try:
+            for _ in pq.ParquetFile(file).iter_batches():
+                pass
+        except pa.ArrowException:
+            return False
+        except OSError as error:
+            if error.errno is not None:  # as above
+                raise
+            return False
+    return True
+
+
 def plain(kind: pa.DataType) -> str:
     """A type without the names that Parquet writers give to list items."""
     return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)

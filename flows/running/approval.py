@@ -7,6 +7,7 @@ says so.
 
 import textwrap
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -22,7 +23,8 @@ from tasks.config import Approval, Config
 from tasks.errors import NotApproved, one_line
 from tasks.identity import digest
 from tasks.release.changes import changed_agreement, changed_rows, samples
-from tasks.release.release import Decision, Release, published
+from tasks.release.manifest import published
+from tasks.release.release import Decision, Release
 
 COLUMNS, LINES_OF_A_SAMPLE = 96, 8
 REASONED: JsonDict = {
@@ -59,7 +61,8 @@ def ask_for_approval(config: Config, examined: Examined | Release, root: str) ->
     kept = f"nothing is published, the candidate is kept in {candidate.uri}"
     if not can_wait():
         raise NotApproved(f"{release} needs approval: {kept}; run it as a deployment, with `make serve`, to be asked")
-    key = digest(candidate.fingerprint, examined.parent)
+    shown = [[file["path"], file["sha256"]] for file in examined.files]
+    key = digest(candidate.fingerprint, examined.parent, shown, asdict(examined.outcome))
     decision = answer(key)
     if decision is not None and decision.decision == "approve":
         return decision

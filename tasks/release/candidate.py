@@ -153,12 +153,6 @@ def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
         yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256.hexdigest(), "bytes": info["size"], "rows": rows}
 
 
-def stands(candidate: Candidate) -> bool:
-    """Whether the candidate's data files are still what they were when it was written."""
-    files = tuple(file for file in describe_files(candidate.uri) if not file["path"].startswith("gate/"))
-    return files == candidate.files
-
-
 def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     """What the release is made of, and what it is made and examined by: equal fingerprints mean equal releases."""
     tables = {name: source for name, source in tables_of(stages).items() if name != "stages"}

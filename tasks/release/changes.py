@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, SPLITS, Candidate
+from tasks.release.manifest import misfits
 from tasks.tables import Ref
 
 NONE = "-"
 OUTCOME = "gate/verdict.json"
+AGREED = [ANNOTATIONS[name] for name in ("labels", "preferences")]
 
 
 def holds_the_same(candidate: Candidate, latest: Mapping[str, Any], release: str) -> bool:
@@ -88,7 +90,11 @@ def count_rows(files: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
 def changed_agreement(candidate: Candidate, latest: Mapping[str, Any] | None, root: str) -> list[dict[str, str]]:
     """The mean share of votes for what was decided, now and before."""
     now = mean_agreement(candidate.uri)
-    before = mean_agreement(storage.join(root, "releases", latest["version"])) if latest else {}
+    before = {}
+    if latest:
+        release = storage.join(root, "releases", latest["version"])
+        if not any(misfits(release, latest["files"], among=AGREED)):  # a damaged release tells nothing
+            before = mean_agreement(release)
     return [
         {"question": question, "agreement": mean, "before": before.get(question, NONE)}
         for question, mean in now.items()

@@ -1,7 +1,8 @@
 """Publish a candidate that the gate has passed, and find what was published.
 
-In: a candidate that the gate has examined. Out: `<storage>/releases/<version>/` with `manifest.json`, then `catalog.sql` and the pointer
-`latest.json`. Grain: one folder per version, which never changes.
+In: a candidate that the gate has examined, and the files that it saw. Out: `<storage>/releases/<version>/` with `manifest.json`, then
+`catalog.sql` and the pointer `latest.json`. Grain: one folder per version, which never changes: what is published is what
+was examined and approved, byte for byte.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import logging
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,8 +20,10 @@ from infra import storage
 from tasks import warehouse
 from tasks.config import Config
 from tasks.errors import StorageError
-from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, Candidate, describe_files, stage_rows
+from tasks.release.candidate import Candidate, stage_rows
+from tasks.release.catalog import catalog
 from tasks.release.changes import holds_the_same
+from tasks.release.manifest import NAME, lineage, misfits, published, read_manifest
 from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
@@ -45,19 +49,27 @@ class Decision:
 
 
 def unchanged(fingerprint: str, root: str) -> Release | None:
-    """The latest release, if it has this fingerprint or was found to equal what has it; else None."""
+    """The latest release, if it has this fingerprint or was found to equal what has it, and is whole; else None.
+
+    Raises:
+        StorageError: the latest release is not the one that was published, or cannot be read.
+    """
     latest = published(root)
-    if latest is None:
-        return None
-    equal = equal_address(root, fingerprint)
-    if latest["fingerprint"] != fingerprint and not (
-        storage.exists(equal) and storage.read_bytes(equal).decode() == latest["version"]
-    ):
+    if latest is None or (latest["fingerprint"] != fingerprint and not equals(root, fingerprint, latest["version"])):
         return None
     uri = storage.join(root, "releases", latest["version"])
+    if damage := next(misfits(uri, latest["files"]), None):
+        logger.warning("release %s is damaged: %s; it is made again under another version", latest["version"], damage)
+        return None
     return Release(
         latest["version"], uri, f"nothing has changed since {latest['version']}: {latest['verdict']['said']}"
     )
+
+
+def equals(root: str, fingerprint: str, version: str) -> bool:
+    """Whether what has this fingerprint was found to equal the release of this version."""
+    equal = equal_address(root, fingerprint)
+    return storage.exists(equal) and storage.read_bytes(equal) == version.encode()
 
 
 def discard_equal(candidate: Candidate, root: str) -> Release | None:
@@ -69,7 +81,8 @@ def discard_equal(candidate: Candidate, root: str) -> Release | None:
         StorageError: the storage cannot be written.
     """
     latest = published(root)
-    if latest is None or not holds_the_same(candidate, latest, storage.join(root, "releases", latest["version"])):
+    uri = storage.join(root, "releases", latest["version"]) if latest else ""
+    if latest is None or any(misfits(uri, latest["files"])) or not holds_the_same(candidate, latest, uri):
         return None
     equal = equal_address(root, candidate.fingerprint)
     with warehouse.writing(equal):
@@ -83,27 +96,6 @@ def equal_address(root: str, fingerprint: str) -> str:
     return storage.join(root, "tables", "equal_releases", fingerprint)
 
 
-def published(root: str) -> dict[str, Any] | None:
-    """The manifest that `latest.json` points at, or None before the first release.
-
-    Raises:
-        StorageError: the pointer leads nowhere.
-    """
-    pointer = storage.join(root, "releases", "latest.json")
-    if not storage.exists(pointer):
-        return None
-    try:
-        version = json.loads(storage.read_bytes(pointer))["version"]
-        manifest: dict[str, Any] = json.loads(
-            storage.read_bytes(storage.join(root, "releases", version, "manifest.json"))
-        )
-    except (*storage.FAULTS, ValueError, KeyError) as error:
-        raise StorageError(
-            f"{pointer}: leads to no readable manifest ({error}); point it at a published release"
-        ) from None
-    return manifest
-
-
 def next_version(root: str, fingerprint: str, day: date | None = None) -> str:
     """The day, today in UTC, as `YYYY.MM.DD`, with `.N` where that is taken by a release of another `fingerprint`."""
     today = (day or datetime.now(UTC)).strftime("%Y.%m.%d")
@@ -115,11 +107,30 @@ def next_version(root: str, fingerprint: str, day: date | None = None) -> str:
 
 
 def free(root: str, version: str, fingerprint: str) -> bool:
-    """Whether nobody has `version`, or a run of the same `fingerprint` claimed it and did not end."""
-    claim = claim_address(root, version)
-    if storage.exists(claim):
-        return storage.read_bytes(claim).decode() == fingerprint
+    """Whether nobody has `version`, or a run of the same `fingerprint` claimed it and did not publish it.
+
+    Raises:
+        StorageError: the claim or the pointer is broken.
+    """
+    claimed = claimant(root, version)
+    if claimed is not None:
+        return claimed == fingerprint.encode() and version not in lineage(root)
     return not storage.exists(storage.join(root, "releases", version))
+
+
+def claimant(root: str, version: str) -> bytes | None:
+    """The fingerprint of the run that claimed `version`; None where nobody did.
+
+    Raises:
+        StorageError: the claim cannot be read.
+    """
+    uri = claim_address(root, version)
+    try:
+        return storage.read_bytes(uri)
+    except FileNotFoundError:
+        return None
+    except storage.FAULTS as error:
+        raise StorageError(f"{uri}: cannot be read ({warehouse.reason(error)}); mend it or delete it") from None
 
 
 def claim_address(root: str, version: str) -> str:
@@ -130,6 +141,7 @@ def claim_address(root: str, version: str) -> str:
 def publish(
     config: Config,
     candidate: Candidate,
+    files: Sequence[Mapping[str, Any]],
     verdict: Mapping[str, Any],
     decision: Decision | None,
     stages: Sequence[Stage],
@@ -137,26 +149,33 @@ def publish(
 ) -> Release:
     """Claim the version, move the candidate to its place with the manifest last, then move the pointer.
 
-    Of several runs that publish one version exactly one gets the claim. `verdict` is the gate's, as it goes into the
-    manifest; `verdict["said"]` sums it up for people. `decision` is the approval, where one was asked for.
+    Of several runs that publish one version exactly one gets the claim. `files` are all that the candidate had when it was
+    judged, and all that may be published. `verdict` is the gate's, as it goes into the manifest; `verdict["said"]` sums it
+    up for people. `decision` is the approval, where one was asked for.
 
     Raises:
-        StorageError: another run has this version, or the folder cannot be written.
+        StorageError: another run has this version, a file is not what was judged, or the folder cannot be written.
     """
     address = storage.join(root, "releases", candidate.version)
-    manifest = storage.join(address, "manifest.json")
     try:
-        if not claim(root, candidate):
+        known = lineage(root)
+        if candidate.version in known or not claim(root, candidate):
             raise StorageError(f"{address}: another run has this version; run again for the next one")
-        if not storage.exists(manifest):
-            content = json.dumps(
-                describe_release(config, candidate, verdict, decision, stages, root), indent=2
-            ).encode()
-            storage.write_bytes(storage.join(candidate.uri, "manifest.json"), content)
-            storage.move_folder(candidate.uri, address, last="manifest.json")
-        read_manifest(manifest)  # a run that was killed left it: half of one is never pointed to
-        storage.write_bytes(storage.join(root, "releases", "catalog.sql"), catalog(root, candidate.version).encode())
-        sha256 = hashlib.sha256(storage.read_bytes(manifest)).hexdigest()
+        hold_to(candidate.uri, files)
+        content = json.dumps(
+            describe_release(config, candidate, files, verdict, decision, stages, root), indent=2
+        ).encode()
+        sha256 = hashlib.sha256(content).hexdigest()
+        storage.write_bytes(storage.join(candidate.uri, NAME), content)
+        if storage.exists(storage.join(address, NAME)):  # a publisher was killed before it moved the pointer
+            left = f"{candidate.uri}.left"
+            storage.remove(left)
+            storage.move_folder(address, left, last=NAME)
+        storage.move_folder(candidate.uri, address, last=NAME)
+        hold_to(address, files)  # it may have been changed on its way
+        read_manifest(address, sha256)
+        views = catalog(root, candidate.version, known | {candidate.version: sha256})
+        storage.write_bytes(storage.join(root, "releases", "catalog.sql"), views.encode())
         pointer = {"version": candidate.version, "manifest_sha256": sha256}
         storage.write_bytes(storage.join(root, "releases", "latest.json"), json.dumps(pointer).encode())
     except storage.FAULTS as error:
@@ -166,19 +185,28 @@ def publish(
     return Release(candidate.version, address, verdict["said"])
 
 
+def hold_to(folder: str, files: Iterable[Mapping[str, Any]]) -> None:
+    """Raise StorageError unless the folder holds what was judged."""
+    if damage := next(misfits(folder, files), None):
+        raise StorageError(
+            f"{folder}: {damage} since the gate looked at it; nothing is published: find out who changed it, delete "
+            "the folder and run again"
+        )
+
+
 def claim(root: str, candidate: Candidate) -> bool:
     """Whether this candidate may be published under its version: no other one claimed it before."""
-    address = claim_address(root, candidate.version)
     try:
-        storage.create(address, candidate.fingerprint.encode())
+        storage.create(claim_address(root, candidate.version), candidate.fingerprint.encode())
     except FileExistsError:
-        return storage.read_bytes(address).decode() == candidate.fingerprint
+        return claimant(root, candidate.version) == candidate.fingerprint.encode()
     return True
 
 
 def describe_release(
     config: Config,
     candidate: Candidate,
+    files: Sequence[Mapping[str, Any]],
     verdict: Mapping[str, Any],
     decision: Decision | None,
     stages: Sequence[Stage],
@@ -192,8 +220,9 @@ def describe_release(
         "version": candidate.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parent": parent["version"] if parent else None,
+        "earlier": earlier(root),
         "fingerprint": candidate.fingerprint,
-        "files": [*candidate.files, *describe_files(candidate.uri, "gate")],
+        "files": list(files),
         "config": described,
         "code_revision": code_revision(),
         "responders": {responder.name: responder.engine.identity() for responder in config.responders},
@@ -204,6 +233,20 @@ def describe_release(
         "verdict": verdict,
         "approval": asdict(decision) if decision else None,
     }
+
+
+def earlier(root: str) -> dict[str, str]:
+    """The releases that stand, with the digests of their manifests; of one that is damaged, that of what was published."""
+    told: dict[str, str] = {}
+    for version, sha256 in lineage(root).items():
+        folder = storage.join(root, "releases", version)
+        if sha256 is not None and storage.listing(folder):
+            told[version] = sha256
+        elif sha256 is None:  # published at a time when manifests did not tell this
+            with suppress(StorageError):
+                read_manifest(folder)
+                told[version] = hashlib.sha256(storage.read_bytes(storage.join(folder, NAME))).hexdigest()
+    return told
 
 
 def code_revision() -> str:
@@ -219,53 +262,3 @@ def code_revision() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return described.stdout.strip()
-
-
-def catalog(root: str, latest: str) -> str:
-    """The text of `catalog.sql`: a schema of views for each release, and views of the latest one in the main schema.
-
-    Files are named one by one, so that a reader of a bucket lists nothing.
-    """
-    releases = storage.join(root, "releases")
-    files: dict[str, list[str]] = {}
-    for folder in storage.folders(releases):
-        manifest = storage.join(folder, "manifest.json")
-        try:
-            listed = json.loads(storage.read_bytes(manifest))["files"]
-            files[folder.rsplit("/", 1)[-1]] = [file["path"] for file in listed]
-        except FileNotFoundError:
-            continue
-        except (ValueError, KeyError):
-            logger.warning(
-                "%s is no whole manifest, its release is left out of the catalog; restore or delete it", manifest
-            )
-    base = releases if "://" in root else "releases"
-    lines = ["-- Views over the releases. Start DuckDB in the storage folder: duckdb -init releases/catalog.sql"]
-    for schema, version in [*((f'"{version}"', version) for version in sorted(files)), ("main", latest)]:
-        lines.append(views(schema, f"{base}/{version}", files[version]))
-    return "\n".join(lines)
-
-
-def read_manifest(uri: str) -> dict[str, Any]:
-    """The manifest that stands at `uri`; raises StorageError where it was cut short."""
-    try:
-        return dict(json.loads(storage.read_bytes(uri)))
-    except ValueError:
-        raise StorageError(f"{uri}: cut short; remove the folder that it is in and run again") from None
-
-
-def views(schema: str, release: str, paths: Iterable[str]) -> str:
-    """The views of one release, whose files have these paths in its folder: one of each table that they hold."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for path in sorted(paths):
-        folder, name = path.split("/", 1)[0], Path(path).stem
-        if folder in ("prompts", *BY_RESPONDER):
-            found.setdefault(("dataset", folder), []).append(f"{release}/{path}")
-        elif folder == "annotations" or path == ANNOTATIONS["dropped"]:
-            found.setdefault(("annotation", name), []).append(f"{release}/{path}")
-    lines = [f"CREATE SCHEMA IF NOT EXISTS {schema};\n"]
-    for (kind, table), files in found.items():
-        template = (Path(__file__).parent / "templates" / f"{kind}.sql").read_text()
-        quoted = ["'" + file.replace("'", "''") + "'" for file in warehouse.literal(files)]
-        lines.append(template.format(schema=schema, table=table, files=", ".join(quoted)))
-    return "".join(lines)

@@ -1,5 +1,4 @@
 import dataclasses
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from prefect import flow
 
+from expectations import gate
 from expectations.outcome import GateOutcome, RuleResult
 from flows.candidate_to_release import candidate_to_release
 from flows.pipeline import build, main
@@ -19,6 +19,7 @@ from flows.running.clusters import alone
 from flows.running.perform import perform_in_plan
 from infra import storage as stores
 from tasks.config import AgreementThreshold, Config, load
+from tasks.release.verify import faults
 from tasks.tables import Stage
 from tasks.warehouse import Tables
 from tests.browser.runner import deploy, execute, start, wait_until
@@ -244,11 +245,40 @@ def test_a_candidate_that_another_run_wrote_over_is_judged_again_before_it_is_pu
     assert judged.count(str(candidate)) == 3
     found = manifest(tmp_path)
     assert found["approval"]["name"] == "Ada"
-    for file in found["files"]:
-        content = (tmp_path / "storage/releases" / found["version"] / file["path"]).read_bytes()
-        assert hashlib.sha256(content).hexdigest() == file["sha256"], file["path"]
+    assert not list(faults(str(tmp_path / "storage")))
     assert answer(approving, second, decision="reject", name="Ada", reason="asked twice")["state_name"] == "Completed"
     assert manifest(tmp_path) == found
+
+
+def test_what_was_changed_while_it_waited_is_judged_again_and_asked_about_again_if_that_says_something_else(
+    approving: Site, stages: list[Stage], tmp_path: Path, judged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examine = gate.examine
+
+    def examine_and_say(uri: str, *arguments: Any) -> GateOutcome:
+        outcome = examine(uri, *arguments)
+        stores.write_bytes(stores.join(uri, "gate/said.txt"), b"once more")
+        return outcome
+
+    run = begin(approving, write_approval(tmp_path, stages))
+    (candidate,) = (tmp_path / "storage/candidates").iterdir()
+    (candidate / "gate/verdict.json").write_text("{}")
+    (candidate / "gate/page.html").write_text("<script>")
+    with monkeypatch.context() as patched:
+        patched.setattr(gate, "examine", examine_and_say)
+        run = answer(approving, run, decision="approve", name="Ada")
+    assert run["state_name"] == "Suspended"
+    assert not published(tmp_path)
+    (candidate / "README.md").write_text("<script>")
+    with monkeypatch.context() as patched:
+        patched.setattr(gate, "examine", examine_and_say)
+        assert answer(approving, run, decision="approve", name="Grace")["state_name"] == "Completed"
+    assert judged.count(str(candidate)) == 3
+    assert manifest(tmp_path)["approval"]["name"] == "Grace"
+    assert not list(faults(str(tmp_path / "storage")))
+    released = [file.read_bytes() for file in (tmp_path / "storage/releases").rglob("*") if file.is_file()]
+    assert b"once more" in released
+    assert not any(b"<script>" in content for content in released)
 
 
 def test_a_sample_stays_inside_its_block_of_code() -> None:

@@ -233,6 +233,23 @@ def manifest_half_pointed_to(drill: Drill) -> tuple[str, Run]:
     return f"{finish(run, ended)} with the manifest mended", run
 
 
+def digest_mismatch(drill: Drill) -> tuple[str, Run]:
+    """a file of the latest release is changed"""
+    run = Run(drill.machines, drill.machines.folder / "digest")
+    shutil.copytree(drill.reference.storage, run.storage)
+    (card,) = Path(run.storage).glob("releases/*/README.md")
+    card.write_text("changed")
+    run.snapshot()
+    verify = [sys.executable, "-m", "tasks.release.verify", run.storage]
+    found = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, check=False)
+    must(found.returncode == 1 and "README.md was changed" in found.stdout, "not found by verify")
+    ended = run.run()
+    must(ended.code == 0, f"exit {ended.code} {ended.line}")
+    latest = run.latest()
+    must(latest and latest["version"] != card.parent.name, "the damaged release is still the latest one")
+    return "found by verify, made again under another version", run
+
+
 def one_of_two(run: Run) -> str:
     """Start a flow twice at once: one works, the other is refused."""
     drivers = [run.start(), run.start()]
@@ -355,6 +372,7 @@ FAULTS: dict[str, Fault] = {
     "block": block_truncated,
     "manifest": manifest_half,
     "pointed": manifest_half_pointed_to,
+    "digest": digest_mismatch,
     "twice": started_twice,
     "twice-s3": started_twice_on_s3,
     "cancel": cancelled,

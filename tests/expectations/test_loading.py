@@ -10,7 +10,7 @@ from expectations.loading import load_all
 from expectations.outcome import GateOutcome, why_refused
 from expectations.rules import SQL
 from tasks.release.candidate import Candidate, describe_files
-from tasks.release.release import views
+from tasks.release.catalog import views
 from tests.expectations.small import alone, candidate_of, copy, replace_rows, share
 
 PROMPTS = [f"How do I plant {number} tulips?" for number in range(6)]

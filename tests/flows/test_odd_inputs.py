@@ -117,7 +117,7 @@ def test_a_run_below_a_folder_that_looks_like_data_or_a_pattern_is_a_run(
     assert again is not None
     assert again.version == release.version
     told = subprocess.run(
-        [sys.executable, "-m", "infra.shell", str(folder / "seed=7")],
+        [sys.executable, "-m", "tasks.release.shell", str(folder / "seed=7")],
         cwd=ROOT,
         input=".mode csv\nSELECT count(*) AS prompts, any_value(prompt_source) AS source FROM prompts;",
         capture_output=True,

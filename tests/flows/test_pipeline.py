@@ -117,7 +117,7 @@ def test_a_new_prompt_costs_only_its_own_requests(scripted_run: Run, tmp_path: P
     fingerprint = release_fingerprint(config, stages)
     version = next_version(config.storage, fingerprint)
     candidate = write_candidate(config, stages, version, fingerprint, config.storage)
-    second = publish(config, candidate, {"said": "passed"}, None, stages, config.storage)
+    second = publish(config, candidate, candidate.files, {"said": "passed"}, None, stages, config.storage)
     assert manifest(second)["parent"] == release.version
     rows = duckdb.read_parquet(f"{tmp_path}/storage/releases/*/prompts/*.parquet").aggregate("count(*)").fetchone()
     assert rows == (25,)

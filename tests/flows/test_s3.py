@@ -21,6 +21,7 @@ from tasks.tables import Stage
 from tasks.work.job import RunJob
 from tests.conftest import ROOT, asked, write_config
 from tests.s3_server import ACCESS_KEY, SECRET_KEY, Asked, counted, most_asked, operations
+from tests.tasks.release.releases import Files
 
 MOST_OF_ONE_KEY = 30
 """Requests for one key: a store is listed by each job before and after, and by each query over it."""
@@ -65,8 +66,10 @@ def test_the_same_run_again_asks_nothing_and_publishes_nothing(published: Run) -
     assert again.version == published.release.version
     assert len(asked(published.folder)) == before
     assert len(storage.folders(f"{published.root}/releases")) == 1
-    # The stage that made a table looks at it, its retry would, and the first reader reads it whole: all else is found by listing.
-    assert requests.total() <= 3 * len(storage.listing(f"{published.root}/tables")), operations(requests)
+    # The stage that made a table looks at it, its retry would, and the first reader reads it whole: all else is found by
+    # listing. Each file of the release is read once, and held to its digest.
+    tables, files = storage.listing(f"{published.root}/tables"), storage.listing(published.release.uri)
+    assert requests.total() <= 3 * len(tables) + len(files), operations(requests)
     assert most_asked(requests) <= MOST_OF_ONE_KEY, requests.most_common(5)
 
 
@@ -81,7 +84,7 @@ def test_a_run_asks_the_bucket_a_few_times_for_each_file(published: Run) -> None
 def test_the_shell_reads_a_bucket_with_the_credentials_of_the_environment(published: Run) -> None:
     made = published.release
     shell = subprocess.run(
-        [sys.executable, "-m", "infra.shell", published.root],
+        [sys.executable, "-m", "tasks.release.shell", published.root],
         cwd=ROOT,
         input=".mode csv\nSELECT count(*) FROM dual;",
         capture_output=True,
@@ -109,13 +112,13 @@ def test_a_publisher_that_was_killed_before_the_pointer_goes_on_with_its_version
 ) -> None:
     root = f"{bucket}/{tmp_path.name}"
     config = str(published.folder / "config.toml")
-    candidate, verdict = examined_again(published, root)
+    candidate, files, verdict = examined_again(published, root)
     on_one_day = partial(release.next_version, day=date.fromisoformat(candidate.version.replace(".", "-")))
     monkeypatch.setattr("flows.preferences_to_candidate.next_version", on_one_day)
     with monkeypatch.context() as patched:
         patched.setattr(release, "catalog", fail)
         with pytest.raises(ZeroDivisionError):
-            release.publish(configs.load(config), candidate, verdict, None, published.stages, root)
+            release.publish(configs.load(config), candidate, files, verdict, None, published.stages, root)
     assert storage.listing(candidate.uri) == []
     assert not storage.exists(f"{root}/releases/latest.json")
     made, _ = pipeline(config, storage=root)
@@ -124,7 +127,7 @@ def test_a_publisher_that_was_killed_before_the_pointer_goes_on_with_its_version
     assert json.loads(storage.read_bytes(f"{root}/releases/latest.json"))["version"] == made.version
 
 
-def examined_again(published: Run, root: str) -> tuple[Candidate, dict[str, Any]]:
+def examined_again(published: Run, root: str) -> tuple[Candidate, Files, dict[str, Any]]:
     """A storage as that of the finished run was when its gate had passed: tables, and a candidate with its verdict."""
     made = published.release
     manifest = json.loads(storage.read_bytes(f"{made.uri}/manifest.json"))
@@ -132,8 +135,9 @@ def examined_again(published: Run, root: str) -> tuple[Candidate, dict[str, Any]
     copy(f"{published.root}/tables", f"{root}/tables")
     copy(made.uri, uri)
     storage.remove(f"{uri}/manifest.json")
-    files = tuple(file for file in manifest["files"] if not file["path"].startswith("gate/"))
-    return Candidate(made.version, uri, files, manifest["fingerprint"]), manifest["verdict"]
+    files = tuple(manifest["files"])
+    data = tuple(file for file in files if not file["path"].startswith("gate/"))
+    return Candidate(made.version, uri, data, manifest["fingerprint"]), files, manifest["verdict"]
 
 
 def copy(source: str, target: str) -> None:

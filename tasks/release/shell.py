@@ -1,8 +1,9 @@
 """Open a DuckDB shell on the releases of a storage.
 
-In: the storage, a folder or an `s3://` prefix. Out: the `duckdb` shell with a view for every table of every release.
+In: the storage, a folder or an `s3://` prefix. Out: the `duckdb` shell with a view for every table of every release. The
+views are made here of checked manifests; nothing that stands in the storage is run.
 A bucket is read by DuckDB's own httpfs, with the credentials that stand in the environment; none of them is written.
-Run as `python -m infra.shell STORAGE`.
+Run as `python -m tasks.release.shell STORAGE`.
 """
 
 import os
@@ -13,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from infra import storage
+from tasks.errors import SafePairsError
+from tasks.release.catalog import current_catalog
 
 CREDENTIALS = """CREATE SECRET (
     TYPE s3, KEY_ID getenv('AWS_ACCESS_KEY_ID'), SECRET getenv('AWS_SECRET_ACCESS_KEY'),
@@ -34,13 +37,16 @@ def extension(name: str) -> Path:
 def main(root: str) -> None:
     """Start the shell; its exit code is ours."""
     folder = storage.resolve(root)
-    catalog = storage.join(folder, "releases", "catalog.sql")
-    if not storage.exists(catalog):
+    try:
+        views = current_catalog(folder)
+    except SafePairsError as error:
+        sys.exit(f"error: {error}")
+    if views is None:
         sys.exit(f"error: no release in {root}; run `make demo` or set STORAGE")
     remote = "://" in folder
     start = f"LOAD '{extension('httpfs')}';\n{CREDENTIALS}" if remote else ""
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as init:
-        init.write(start + storage.read_bytes(catalog).decode())
+        init.write(f".bail off\n{start}{views}")  # a release that lacks a file leaves the others alone
         init.flush()
         shell = os.path.join(os.path.dirname(sys.executable), "duckdb")
         sys.exit(subprocess.run([shell, "-init", init.name], cwd=None if remote else folder, check=False).returncode)

@@ -1,0 +1,98 @@
+"""Look at a whole storage, and say what in it is not as it was written.
+
+In: a storage. Out: one line per fault; exit code 1 if there is one. Grain: one fault per file. The latest manifest is held
+to the pointer, those of earlier releases to the latest one, files of releases to the digests of their manifests; tables are
+read to their end, exports of people are held to their names. Run as `python -m tasks.release.verify STORAGE`.
+"""
+
+import hashlib
+import logging
+import sys
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from infra import storage
+from tasks import warehouse
+from tasks.errors import StorageError, one_line
+from tasks.people.exports import exported
+from tasks.release.manifest import NAME, lineage, misfits, read_manifest, versions
+
+logger = logging.getLogger(__name__)
+
+Fault = tuple[str, str]
+"""An address below the storage, and what is wrong there."""
+
+
+def faults(root: str) -> Iterator[Fault]:
+    """All faults of the storage at `root`; raises StorageError where it cannot be read."""
+    yield from faults_of_releases(root)
+    yield from faults_of_tables(root)
+    yield from faults_of_people(root)
+
+
+def faults_of_releases(root: str) -> Iterator[Fault]:
+    """Broken pointers and manifests, releases that nobody published, and files that are not what their manifest says."""
+    there = versions(root)
+    try:
+        known = lineage(root)
+    except StorageError as error:
+        yield "releases/latest.json", str(error)
+        known = dict.fromkeys(there)
+    yield from ((f"releases/{version}", "was published and is missing") for version in known.keys() - set(there))
+    for version in there:
+        folder = storage.join(root, "releases", version)
+        if version not in known:
+            if storage.exists(storage.join(folder, NAME)):
+                yield f"releases/{version}", "was never published, or latest.json was moved back; delete it if so"
+            continue
+        try:
+            files = read_manifest(folder, known[version])["files"]
+        except StorageError as error:
+            yield f"releases/{version}", str(error)
+            continue
+        logger.info("release %s: %d files", version, len(files))
+        yield from ((f"releases/{version}", misfit) for misfit in misfits(folder, files))
+
+
+def faults_of_tables(root: str) -> Iterator[Fault]:
+    """Tables that cannot be read to their end."""
+    found = storage.listing(storage.join(root, "tables"), ".parquet")
+    logger.info("%d tables", len(found))
+    for uri in found:
+        if not warehouse.is_whole(uri):
+            yield uri.removeprefix(f"{root}/"), "cannot be read; delete it, the next run makes it again"
+
+
+def faults_of_people(root: str) -> Iterator[Fault]:
+    """Exports that are none, or are not what they were taken in as."""
+    for uri in storage.listing(storage.join(root, "people"), ".json"):
+        content, name = storage.read_bytes(uri), uri.rsplit("/", 1)[-1]
+        if exported(content) is None:
+            yield f"people/{name}", "is no export of Label Studio; restore it"
+        elif len(name) == len(".json") + 64 and name != f"{hashlib.sha256(content).hexdigest()}.json":
+            yield f"people/{name}", "was changed after it was taken in; restore it"
+
+
+def main(address: str) -> None:
+    """Print what does not fit; exit code 1 if anything does not, 2 if the storage cannot be read."""
+    root = storage.resolve(address)
+    table = Table("where", "what does not fit")
+    try:
+        if not storage.exists(root):
+            raise StorageError(f"{address}: nothing stands there; set STORAGE")
+        with warehouse.reading(root):
+            for where, what in faults(root):
+                table.add_row(Text(one_line(where)), Text(one_line(what)))
+    except StorageError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    Console(highlight=False).print(table if table.row_count else f"{root}: all is as it was written", soft_wrap=True)
+    sys.exit(1 if table.row_count else 0)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    main(sys.argv[1])

@@ -1,0 +1,73 @@
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra import storage
+from tasks.errors import StorageError
+from tasks.release.catalog import current_catalog
+from tasks.release.manifest import lineage, published
+from tasks.release.release import unchanged
+from tests.examples import examples
+from tests.tasks.release import releases
+
+
+def test_a_manifest_that_was_changed_after_it_was_published_is_one_line_wherever_it_is_used(root: str) -> None:
+    made = releases.release(root)
+    told = json.loads(storage.read_bytes(f"{made.uri}/manifest.json"))
+    storage.write_bytes(f"{made.uri}/manifest.json", json.dumps(told | {"verdict": {"said": "<script>"}}).encode())
+    for use in (published, lineage, current_catalog, lambda root: unchanged("mine", root), releases.release):
+        with pytest.raises(StorageError, match=r"manifest\.json: was changed after it was published") as raised:
+            use(root)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_release_tells_the_digests_of_all_that_stood_before_it(root: str) -> None:
+    made = [releases.release(root, name) for name in ("mine", "theirs", "others")]
+    digests = {one.version: sha256(storage.read_bytes(f"{one.uri}/manifest.json")).hexdigest() for one in made}
+    assert lineage(root) == digests
+    storage.remove(made[0].uri)
+    releases.release(root, "later")
+    assert lineage(root).keys() - digests.keys() != set()
+    assert made[0].version not in lineage(root)
+
+
+@pytest.mark.parametrize("path", ["releases/latest.json", "releases/{version}/manifest.json"])
+def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path: Path, path: str) -> None:
+    made = releases.release(str(tmp_path))
+    place = tmp_path / path.format(version=made.version)
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(StorageError) as raised:
+        releases.release(str(tmp_path), "theirs")
+    assert str(place) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9)),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["version", "files", "manifest_sha256", "x\n"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@examples(60)
+@given(
+    content=st.one_of(JSON.map(lambda value: json.dumps(value).encode()), st.binary(max_size=20)), pointer=st.booleans()
+)
+def test_whatever_stands_for_a_pointer_or_a_manifest_is_one_line(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, pointer: bool
+) -> None:
+    root = str(tmp_path_factory.mktemp("root"))
+    storage.write_bytes(f"{root}/releases/2026.01.01/manifest.json", content)
+    points = json.dumps({"version": "2026.01.01", "manifest_sha256": sha256(content).hexdigest()}).encode()
+    storage.write_bytes(f"{root}/releases/latest.json", content if pointer else points)
+    with pytest.raises(StorageError) as raised:
+        published(root)
+    assert len(str(raised.value).splitlines()) == 1

@@ -1,0 +1,182 @@
+"""What is published is what was judged, byte for byte, and what was published is held to that whenever it is used again."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra import storage
+from tasks.errors import StorageError
+from tasks.release import release
+from tasks.release.candidate import Candidate, describe_files
+from tasks.release.changes import changed_agreement
+from tasks.release.manifest import misfits, published
+from tasks.release.release import discard_equal, unchanged
+from tasks.release.verify import faults
+from tests.examples import examples
+from tests.tasks.release import releases
+from tests.tasks.release.releases import PATHS
+
+
+def other_bytes(uri: str) -> None:
+    storage.write_bytes(uri, storage.read_bytes(uri).replace(b"2026", b"2027") + b"<script>")
+
+
+def nothing(uri: str) -> None:
+    storage.remove(uri)
+
+
+def a_file_more(uri: str) -> None:
+    storage.write_bytes(f"{uri}.more", b"")
+
+
+CHANGES = (other_bytes, nothing, a_file_more)
+Change = Callable[[str], None]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("path", PATHS)
+def test_a_candidate_that_was_changed_after_the_gate_is_not_published(
+    tmp_path: Path, path: str, change: Change
+) -> None:
+    root = str(tmp_path)
+    candidate, files = releases.write(root)
+    change(storage.join(candidate.uri, path))
+    with pytest.raises(StorageError, match=rf"{path}.* since the gate looked at it; nothing is published"):
+        releases.publish_candidate(root, candidate, files)
+    assert not storage.exists(storage.join(root, "releases"))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_candidate_that_is_changed_on_its_way_is_not_pointed_to(
+    root: str, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate, files = releases.write(root)
+    move = storage.move_folder
+
+    def move_and_change(source: str, target: str, last: str) -> None:
+        move(source, target, last)
+        change(storage.join(target, PATHS[0]))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "move_folder", move_and_change)
+        with pytest.raises(StorageError, match="nothing is published"):
+            releases.publish_candidate(root, candidate, files)
+    assert published(root) is None
+    made = releases.release(root)
+    assert made.version == candidate.version
+    assert not list(faults(root))
+
+
+class Killed(BaseException):
+    """What nothing in the code hears of."""
+
+
+@pytest.mark.parametrize("step", ["create", "move_folder", "catalog"])
+def test_a_publisher_that_was_killed_before_the_pointer_is_gone_on_with_under_its_version(
+    root: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = release if step == "catalog" else storage
+    does = getattr(of, step)
+
+    def do_and_die(*arguments: object, **named: object) -> None:
+        does(*arguments, **named)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(of, step, do_and_die)
+        with pytest.raises(Killed):
+            releases.release(root)
+    assert published(root) is None
+    left = storage.listing(storage.join(root, "releases"), "verdict.json")
+    for uri in left:
+        storage.write_bytes(uri, b"<script>")
+    made = releases.release(root)
+    assert [address.rsplit("/", 1)[-1] for address in storage.folders(storage.join(root, "releases"))] == [made.version]
+    latest = published(root)
+    assert latest is not None
+    assert latest["version"] == made.version
+    assert not list(faults(root))
+
+
+def test_a_version_that_was_published_is_never_written_over(root: str) -> None:
+    made = [releases.release(root, name) for name in ("mine", "theirs", "mine")]
+    assert len({one.version for one in made}) == 3
+    assert not list(faults(root))
+    candidate, files = releases.write(root, "late")
+    releases.publish_candidate(root, candidate, files)
+    again, files = releases.write(root, "late")
+    with pytest.raises(StorageError, match="another run has this version"):
+        releases.publish_candidate(root, replace(again, version=candidate.version), files)
+    assert not list(faults(root))
+
+
+@pytest.mark.parametrize("claim", [b"theirs", b"\xff\x00", b""])
+def test_a_run_cannot_take_the_claim_of_another(root: str, claim: bytes) -> None:
+    candidate, files = releases.write(root)
+    storage.create(release.claim_address(root, candidate.version), claim)
+    with pytest.raises(StorageError, match="another run has this version"):
+        releases.publish_candidate(root, candidate, files)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("path", PATHS)
+def test_a_damaged_release_equals_nothing_and_is_found_by_verify(tmp_path: Path, path: str, change: Change) -> None:
+    root = str(tmp_path)
+    made = releases.release(root)
+    same = unchanged("mine", root)
+    assert same is not None
+    assert same.version == made.version
+    change(storage.join(made.uri, path))
+    assert unchanged("mine", root) is None
+    ((where, what),) = faults(root)
+    assert where == f"releases/{made.version}"
+    assert path in what
+    candidate, files = releases.write(root, "theirs")
+    assert discard_equal(candidate, root) is None
+    again = releases.publish_candidate(root, candidate, files)
+    assert again.version != made.version
+
+
+def test_a_damaged_release_is_not_shown_to_the_person_who_approves_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(tmp_path)
+    monkeypatch.setattr("tasks.release.changes.mean_agreement", lambda uri: {"safety": uri})
+    made = releases.release(root)
+    candidate = Candidate("next", "next", (), "theirs")
+    (row,) = changed_agreement(candidate, published(root), root)
+    assert row["before"] == made.uri
+    other_bytes(storage.join(made.uri, "annotations/labels.parquet"))
+    (row,) = changed_agreement(candidate, published(root), root)
+    assert row["before"] == "-"
+
+
+def test_files_that_are_as_they_were_described_do_not_misfit_wherever_they_stand(root: str) -> None:
+    candidate, files = releases.write(root)
+    assert list(misfits(candidate.uri, files)) == []
+    assert tuple(describe_files(candidate.uri)) == files
+
+
+@examples(100)
+@given(
+    before=st.dictionaries(st.sampled_from("abcd"), st.binary(max_size=3)),
+    after=st.dictionaries(st.sampled_from("abcd"), st.binary(max_size=3)),
+)
+def test_a_folder_fits_exactly_when_it_holds_the_same_files(
+    tmp_path_factory: pytest.TempPathFactory, before: dict[str, bytes], after: dict[str, bytes]
+) -> None:
+    folders = []
+    for contents in (before, after):
+        folder = tmp_path_factory.mktemp("folder")
+        for name, content in contents.items():
+            (folder / name).mkdir()
+            (folder / name / "x").write_bytes(content)
+        folders.append(str(folder))
+    differing = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    found = list(misfits(folders[1], describe_files(folders[0])))
+    assert {misfit.split("/")[0] for misfit in found} == differing
+    assert len(found) == len(differing)

@@ -1,0 +1,74 @@
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra import storage
+from tasks.release.verify import faults
+from tests.conftest import ROOT
+from tests.tasks.release import releases
+
+
+def verify(root: Path) -> "subprocess.CompletedProcess[str]":
+    """What `make verify` does."""
+    command = [sys.executable, "-m", "tasks.release.verify", str(root)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_verify_says_what_does_not_fit_and_its_exit_code_says_whether_anything_does(tmp_path: Path) -> None:
+    root = tmp_path / "storage"
+    assert verify(root).returncode == 2
+    made = releases.release(str(root))
+    assert verify(root).returncode == 0
+    (Path(made.uri) / "README.md").unlink()
+    (Path(made.uri) / "a\x1b[2J").write_text("")
+    asked = verify(root)
+    assert asked.returncode == 1
+    assert "README.md is missing" in asked.stdout
+    assert "\x1b[2J" not in asked.stdout
+    assert "Traceback" not in asked.stderr
+
+
+def test_verify_reads_tables_to_their_end_and_holds_exports_to_their_names(root: str) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"id": list(range(9000))}), sink)
+    whole = sink.getvalue().to_pybytes()
+    half = len(whole) // 2
+    storage.write_bytes(f"{root}/tables/labels/whole.parquet", whole)
+    storage.write_bytes(f"{root}/people/{sha256(b'[]').hexdigest()}.json", b"[]")
+    storage.write_bytes(f"{root}/people/by hand.json", b"[]")
+    assert not list(faults(root))
+    storage.write_bytes(f"{root}/tables/labels/gap.parquet", whole[:4] + bytes(half) + whole[4 + half :])
+    storage.write_bytes(f"{root}/tables/labels/cut.parquet", whole[:half])
+    storage.write_bytes(f"{root}/people/{'0' * 64}.json", b"[]")
+    storage.write_bytes(f"{root}/people/none.json", b"{")
+    assert [where for where, _ in faults(root)] == [
+        "tables/labels/cut.parquet",
+        "tables/labels/gap.parquet",
+        f"people/{'0' * 64}.json",
+        "people/none.json",
+    ]
+
+
+def test_verify_finds_a_release_that_is_gone_one_that_was_never_published_and_one_whose_manifest_was_changed(
+    root: str,
+) -> None:
+    first, second, third = (releases.release(root, name) for name in ("mine", "theirs", "others"))
+    storage.remove(first.uri)
+    storage.write_bytes(f"{second.uri}/manifest.json", storage.read_bytes(f"{second.uri}/manifest.json") + b" ")
+    storage.write_bytes(f"{root}/releases/2026.01.01/manifest.json", storage.read_bytes(f"{third.uri}/manifest.json"))
+    assert {where for where, _ in faults(root)} == {
+        f"releases/{first.version}",
+        f"releases/{second.version}",
+        "releases/2026.01.01",
+    }
+
+
+def test_verify_goes_on_behind_a_broken_pointer(root: str) -> None:
+    made = releases.release(root)
+    storage.write_bytes(f"{root}/releases/latest.json", b"{}")
+    storage.remove(f"{made.uri}/README.md")
+    assert [where for where, _ in faults(root)] == ["releases/latest.json", f"releases/{made.version}"]
