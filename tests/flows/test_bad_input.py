@@ -45,7 +45,11 @@ CASES = {
         'kind = "vllm", model = "meta/llama" }\n#',
         "give a `revision`",
     ),
-    "unknown cluster": ("[prompts]", '[cluster]\nkind = "slurm"\n\n[prompts]', "cluster: Input tag 'slurm'"),
+    "unknown cluster": (
+        "[prompts]",
+        '[cluster]\nkind = "slurm"\n\n[prompts]',
+        "cluster: `kind` should be one of 'local', 'attach', 'kuberay'",
+    ),
     "missing prompts": ("prompts.jsonl", "absent.jsonl", "No such file"),
 }
 
@@ -95,9 +99,18 @@ def test_storage_that_cannot_be_written_is_one_line(
     assert "rename it" in refused(
         capsys, monkeypatch, str(write_config(tmp_path)), "--storage", str(tmp_path / "back\\slash [1]")
     )
-    assert "Protocol not known" in refused(
-        capsys, monkeypatch, str(write_config(tmp_path)), "--storage", "foo://bucket"
-    )
+
+
+@pytest.mark.parametrize(
+    "storage",
+    ["foo://bucket", "http://a/b", "s3://", "s3:///a", "s3://b/a?x=1", "s3://b/../a", "file://x/y", "memory://a", " "],
+)
+def test_what_is_no_address_of_a_storage_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    line = refused(capsys, monkeypatch, str(write_config(tmp_path)), "--storage", storage)
+    assert "storage: " in line
+    assert "s3://bucket/prefix" in line or "behind s3://" in line
 
 
 @pytest.mark.machinery
