@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, SPLITS, Candidate
+from tasks.errors import StorageError
 from tasks.tables import Ref
 
 NONE = "-"
@@ -35,7 +36,7 @@ def holds_the_same(candidate: Candidate, latest: Mapping[str, Any], release: str
             or content(candidate.uri, path, candidate.version) == content(release, path, latest["version"])
             for path in ours
         )
-    except (duckdb.Error, pa.ArrowException, *storage.FAULTS):
+    except (duckdb.Error, StorageError, pa.ArrowException, *storage.FAULTS):
         return False  # a release with a file that cannot be read equals none
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import duckdb
@@ -92,6 +93,10 @@ def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref, int]:
     stored = Ref(all_blocks, len(names), digest(names))
     try:
         (found,) = warehouse.rows(f"{work.kept.name}_held", {"wanted": wanted, "stored": stored})
+    except warehouse.Broke:
+        if not storage.exists(wanted.uri):
+            raise
+        return look_up(work, wanted, uri)
     except duckdb.Error:
         if not sum(map(warehouse.set_aside, blocks)):
             raise
@@ -116,13 +121,15 @@ def compact(folder: str) -> None:
         for uri in storage.folders(stores) if storage.exists(stores) else []:
             blocks = storage.listing(uri, ".parquet")
             if len(blocks) > MOST_BLOCKS and not sum(map(warehouse.set_aside, blocks)):
-                join_blocks(blocks, uri)
+                with suppress(warehouse.Broke):  # the others are joined another time
+                    join_blocks(blocks, uri)
 
 
 def join_blocks(blocks: list[str], uri: str) -> None:
     """Make one file of all blocks, then delete them."""
     joined = storage.join(uri, f"{digest(blocks)}.parquet")
-    with warehouse.connect({"blocks": [Ref(block, 0, "") for block in blocks]}) as connection:
+    inputs = {"blocks": [Ref(block, 0, block) for block in blocks]}
+    with warehouse.using(inputs), warehouse.connect(inputs) as connection:
         warehouse.write(connection, "FROM blocks", joined, {})
     storage.remove_files(blocks)
 

@@ -89,6 +89,23 @@ def test_prompts_that_cannot_be_used_are_one_line(
     assert not (tmp_path / "storage").exists()
 
 
+ESCAPE = "\x1b]0;owned\x07\x1b[31m\r\u202e"
+
+
+def test_no_escape_of_a_terminal_passes_through_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path)
+    for arguments in (
+        [f"{ESCAPE}.toml"],
+        [str(config), "--prompts", f"{tmp_path}/{ESCAPE}.csv"],
+        [str(config), "--storage", f"{config}/{ESCAPE}"],
+        [str(config), "--storage", f"s3://{ESCAPE}/?"],
+    ):
+        line = refused(capsys, monkeypatch, *arguments)
+        assert line.isprintable()
+
+
 def test_storage_that_cannot_be_written_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
