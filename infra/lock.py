@@ -45,7 +45,7 @@ def exclusive(root: str) -> Iterator[StillHeld]:
 def flock(path: str) -> Iterator[StillHeld]:
     """Hold a lock of the kernel on the file at `path`."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -86,7 +86,7 @@ def lease(uri: str) -> Iterator[StillHeld]:
         beating.join()
         # Where the store is gone, the lease dies by itself, and what the body raised is what people must read.
         with suppress(*storage.FAULTS):
-            if json.loads(storage.read_bytes(uri))["holder"] == holder:
+            if told(uri).get("holder") == holder:
                 storage.remove(uri)
 
 
@@ -98,9 +98,18 @@ def take(uri: str, holder: str) -> str:
         seen = storage.etag(uri)
         sleep(SECONDS_TO_LIVE)
         if seen is None or storage.etag(uri) != seen:
-            raise Held(json.loads(storage.read_bytes(uri))["who"]) from None
+            raise Held(told(uri).get("who", "which does not say who it is")) from None
         return storage.replace(uri, content(holder, 0), seen)
     return storage.etag(uri) or ""
+
+
+def told(uri: str) -> dict[str, str]:
+    """What the lease at `uri` says; nothing where it is none."""
+    try:
+        found = json.loads(storage.read_bytes(uri))
+    except (ValueError, RecursionError, FileNotFoundError):
+        return {}
+    return {name: str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def content(holder: str, number: int) -> bytes:

@@ -175,7 +175,7 @@ def address(table: Table, code: str, inputs: Tables, parameters: Mapping[str, ob
 def find_or_make(table: Table, folder: str, fingerprint: str, make: Callable[[str], None]) -> Ref:
     """The table of this fingerprint; `make` writes it where it does not stand, or where what stands cannot be read."""
     uri = storage.join(folder, table.name, f"{fingerprint}.parquet")
-    found = standing(uri)
+    found = standing(uri, table)
     if found is None:
         make(uri)
         found = standing(uri)
@@ -184,8 +184,10 @@ def find_or_make(table: Table, folder: str, fingerprint: str, make: Callable[[st
     return checked(table, uri, fingerprint, found)
 
 
-def standing(uri: str) -> pq.FileMetaData | None:
-    """What the Parquet file at `uri` says of itself; None where there is none, or one that cannot be read and is set aside.
+def standing(uri: str, table: Table | None = None) -> pq.FileMetaData | None:
+    """What the Parquet file at `uri` says of itself; None where there is none, or one that is set aside.
+
+    That is one that cannot be read, or has not the columns of `table`.
 
     Raises:
         StorageError: the disk or the bucket cannot be read.
@@ -195,6 +197,8 @@ def standing(uri: str) -> pq.FileMetaData | None:
             found = footer(uri)
         except FileNotFoundError:
             return None
+        if found is not None and table is not None and not is_of(table, found):
+            found = None
         if found is None:
             storage.move(uri, f"{uri}.broken")
     if found is None:
@@ -207,10 +211,6 @@ def set_aside(uri: str) -> bool:
     return standing(uri) is None
 
 
-def write(connection: duckdb.DuckDBPyConnection, selected: str, uri: str, parameters: Mapping[str, object]) -> None:
-    """Write what the query `selected` gives to the Parquet file `uri`; a reader never sees half of it.
-
-    Raises:
 class Broke(StorageError):
     """A table turned out to be broken, and was set aside."""
 
@@ -256,6 +256,10 @@ def listed(source: Ref | Sequence[Ref]) -> Sequence[Ref]:
     return [source] if isinstance(source, Ref) else source
 
 
+def write(connection: duckdb.DuckDBPyConnection, selected: str, uri: str, parameters: Mapping[str, object]) -> None:
+    """Write what the query `selected` gives to the Parquet file `uri`; a reader never sees half of it.
+
+    Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
     options = (
@@ -288,10 +292,16 @@ def reading(uri: str) -> Iterator[None]:
 
 def checked(table: Table, uri: str, fingerprint: str, found: pq.FileMetaData) -> Ref:
     """The Ref of a Parquet file that stands at `uri`, its columns checked against `table`."""
-    schema = found.schema.to_arrow_schema()
-    if [(f.name, plain(f.type)) for f in schema] != [(f.name, plain(f.type)) for f in table.schema]:
-        raise TypeError(f"{uri} is not a table of {table.name}: it has {schema}, not {table.schema}")
+    if not is_of(table, found):
+        raise TypeError(f"{uri} is not a table of {table.name}: it has {found.schema}, not {table.schema}")
     return Ref(uri, found.num_rows, fingerprint)
+
+
+def is_of(table: Table, found: pq.FileMetaData) -> bool:
+    """Whether a Parquet file has the columns of `table`."""
+    schemas = (found.schema.to_arrow_schema(), table.schema)
+    first, second = ([(field.name, plain(field.type)) for field in schema] for schema in schemas)
+    return first == second
 
 
 def footer(uri: str) -> pq.FileMetaData | None:
@@ -311,17 +321,6 @@ def footer(uri: str) -> pq.FileMetaData | None:
             return None
 
 
-def plain(kind: pa.DataType) -> str:
-    """A type without the names that Parquet writers give to list items."""
-    return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
-
-
-def read(ref: Ref) -> pa.Table:
-    """The rows at a Ref, in memory."""
-    inputs = {"rows": ref}
-    with using(inputs), connect(inputs) as connection:
-        return connection.execute("FROM rows").to_arrow_table()
-
 def is_whole(uri: str) -> bool:
     """Whether the Parquet file at `uri` can be read to its end."""
     with storage.opened(uri) as file:
@@ -337,6 +336,17 @@ def is_whole(uri: str) -> bool:
             return False
     return True
 
+
+def plain(kind: pa.DataType) -> str:
+    """A type without the names that Parquet writers give to list items."""
+    return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
+
+
+def read(ref: Ref) -> pa.Table:
+    """The rows at a Ref, in memory."""
+    inputs = {"rows": ref}
+    with using(inputs), connect(inputs) as connection:
+        return connection.execute("FROM rows").to_arrow_table()
 
 
 def table(sql: str, inputs: Tables, **parameters: object) -> pa.Table:

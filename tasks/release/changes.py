@@ -6,6 +6,7 @@ Grain: one row per dataset and split; one per question that votes settled; one p
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import duckdb
@@ -14,8 +15,8 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks import warehouse
-from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, SPLITS, Candidate
 from tasks.errors import StorageError
+from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, SPLITS, Candidate
 from tasks.tables import Ref
 
 NONE = "-"
@@ -89,7 +90,9 @@ def count_rows(files: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
 def changed_agreement(candidate: Candidate, latest: Mapping[str, Any] | None, root: str) -> list[dict[str, str]]:
     """The mean share of votes for what was decided, now and before."""
     now = mean_agreement(candidate.uri)
-    before = mean_agreement(storage.join(root, "releases", latest["version"])) if latest else {}
+    before: dict[str, str] = {}
+    with suppress(duckdb.Error, StorageError):  # of a release with a file that cannot be read nothing is said
+        before = mean_agreement(storage.join(root, "releases", latest["version"])) if latest else {}
     return [
         {"question": question, "agreement": mean, "before": before.get(question, NONE)}
         for question, mean in now.items()

@@ -12,17 +12,63 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from infra import storage
 from tasks import warehouse
 from tasks.config import Config
-from tasks.errors import StorageError
+from tasks.errors import StorageError, one_line
 from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, Candidate, describe_files, stage_rows
 from tasks.release.changes import holds_the_same
 from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
+
+
+class Pointer(TypedDict):
+    """What leads to the latest release."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)+$")]
+
+
+class Said(TypedDict):
+    """What is read in a verdict."""
+
+    said: str
+
+
+class Named(TypedDict):
+    """What catalogs read of a file in a manifest."""
+
+    path: str
+
+
+class Listed(TypedDict):
+    """What catalogs read in a manifest."""
+
+    files: list[Named]
+
+
+class File(Named):
+    """What is read of a file in a manifest."""
+
+    sha256: str
+    rows: int | None
+
+
+class Manifest(TypedDict):
+    """What is read in a manifest."""
+
+    version: str
+    fingerprint: str
+    files: list[File]
+    verdict: Said
+
+
+POINTER, LISTED, MANIFEST = TypeAdapter(Pointer), TypeAdapter(Listed), TypeAdapter(Manifest)
 
 
 @dataclass(frozen=True)
@@ -50,10 +96,11 @@ def unchanged(fingerprint: str, root: str) -> Release | None:
     if latest is None:
         return None
     equal = equal_address(root, fingerprint)
-    if latest["fingerprint"] != fingerprint and not (
-        storage.exists(equal) and storage.read_bytes(equal).decode() == latest["version"]
-    ):
-        return None
+    with warehouse.reading(equal):
+        if latest["fingerprint"] != fingerprint and not (
+            storage.exists(equal) and storage.read_bytes(equal) == latest["version"].encode()
+        ):
+            return None
     uri = storage.join(root, "releases", latest["version"])
     return Release(
         latest["version"], uri, f"nothing has changed since {latest['version']}: {latest['verdict']['said']}"
@@ -93,14 +140,15 @@ def published(root: str) -> dict[str, Any] | None:
     if not storage.exists(pointer):
         return None
     try:
-        version = json.loads(storage.read_bytes(pointer))["version"]
-        manifest: dict[str, Any] = json.loads(
-            storage.read_bytes(storage.join(root, "releases", version, "manifest.json"))
-        )
-    except (*storage.FAULTS, ValueError, KeyError) as error:
+        version = POINTER.validate_json(storage.read_bytes(pointer))["version"]
+        content = storage.read_bytes(storage.join(root, "releases", version, "manifest.json"))
+        MANIFEST.validate_json(content)
+    except (*storage.FAULTS, ValueError) as error:
+        said = "one of the two is broken" if isinstance(error, ValueError) else warehouse.reason(error)
         raise StorageError(
-            f"{pointer}: leads to no readable manifest ({error}); point it at a published release"
+            f"{pointer}: leads to no readable manifest ({said}); point it at a published release"
         ) from None
+    manifest: dict[str, Any] = json.loads(content)
     return manifest
 
 
@@ -118,7 +166,8 @@ def free(root: str, version: str, fingerprint: str) -> bool:
     """Whether nobody has `version`, or a run of the same `fingerprint` claimed it and did not end."""
     claim = claim_address(root, version)
     if storage.exists(claim):
-        return storage.read_bytes(claim).decode() == fingerprint
+        with warehouse.reading(claim):
+            return storage.read_bytes(claim) == fingerprint.encode()
     return not storage.exists(storage.join(root, "releases", version))
 
 
@@ -172,7 +221,7 @@ def claim(root: str, candidate: Candidate) -> bool:
     try:
         storage.create(address, candidate.fingerprint.encode())
     except FileExistsError:
-        return storage.read_bytes(address).decode() == candidate.fingerprint
+        return storage.read_bytes(address) == candidate.fingerprint.encode()
     return True
 
 
@@ -231,13 +280,14 @@ def catalog(root: str, latest: str) -> str:
     for folder in storage.folders(releases):
         manifest = storage.join(folder, "manifest.json")
         try:
-            listed = json.loads(storage.read_bytes(manifest))["files"]
+            listed = LISTED.validate_json(storage.read_bytes(manifest))["files"]
             files[folder.rsplit("/", 1)[-1]] = [file["path"] for file in listed]
         except FileNotFoundError:
             continue
-        except (ValueError, KeyError):
+        except (ValueError, OSError):
             logger.warning(
-                "%s is no whole manifest, its release is left out of the catalog; restore or delete it", manifest
+                "%s is no whole manifest, its release is left out of the catalog; restore or delete it",
+                one_line(manifest),
             )
     base = releases if "://" in root else "releases"
     lines = ["-- Views over the releases. Start DuckDB in the storage folder: duckdb -init releases/catalog.sql"]
@@ -248,8 +298,10 @@ def catalog(root: str, latest: str) -> str:
 
 def read_manifest(uri: str) -> dict[str, Any]:
     """The manifest that stands at `uri`; raises StorageError where it was cut short."""
+    content = storage.read_bytes(uri)
     try:
-        return dict(json.loads(storage.read_bytes(uri)))
+        MANIFEST.validate_json(content)
+        return dict(json.loads(content))
     except ValueError:
         raise StorageError(f"{uri}: cut short; remove the folder that it is in and run again") from None
 

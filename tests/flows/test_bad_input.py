@@ -113,6 +113,9 @@ def test_storage_that_cannot_be_written_is_one_line(
     blocked.write_text("in the way")
     line = refused(capsys, monkeypatch, str(write_config(tmp_path)), "--storage", str(blocked / "storage"))
     assert "cannot be written: Not a directory" in line
+    (tmp_path / "storage/.lock").mkdir(parents=True)
+    line = refused(capsys, monkeypatch, str(write_config(tmp_path)))
+    assert f"{tmp_path}/storage/.lock: cannot be opened: Is a directory" in line
     assert "rename it" in refused(
         capsys, monkeypatch, str(write_config(tmp_path)), "--storage", str(tmp_path / "back\\slash [1]")
     )

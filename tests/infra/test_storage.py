@@ -164,6 +164,22 @@ def test_a_path_is_a_path_whatever_it_holds(tmp_path: Path, monkeypatch: pytest.
         assert storage.read_bytes(resolved) == path.encode()
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff", b'{"who": 3}', b"[" * 100_000])
+def test_a_lock_that_says_nothing_is_held_all_the_same_and_taken_when_it_is_not(
+    monkeypatch: pytest.MonkeyPatch, root: str, content: bytes
+) -> None:
+    monkeypatch.setattr(lock, "SECONDS_TO_LIVE", 0.1)
+    place = storage.join(root, "lease.json" if "://" in root else ".lock")
+    storage.write_bytes(place, content)
+    with lock.exclusive(root):
+        if "://" not in root:
+            Path(place).write_bytes(content)
+            with pytest.raises(lock.Held), lock.exclusive(root):
+                pass
+    with lock.exclusive(root) as still_held:
+        assert still_held()
+
+
 def test_a_folder_is_moved_whole(root: str) -> None:
     source, target = storage.join(root, "candidates", "a"), storage.join(root, "releases", "1")
     for name in ("data/b.parquet", "README.md", "manifest.json"):
