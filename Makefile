@@ -52,7 +52,7 @@ sql: $(INSTALLED) ## a DuckDB shell on the releases: STORAGE=data
 	@$(BIN)/python -m infra.shell '$(or $(STORAGE),data)'
 
 serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: PORT=4200 CRON='0 3 * * *' CONFIG=my.toml
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
+	@exec $(BIN)/python -m infra.serve '$(PORT)' '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
 
 test: $(MODELS) ## the tests, in two lanes
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-machinery test-light
