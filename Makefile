@@ -55,7 +55,7 @@ verify: $(INSTALLED) ## whether all of a storage is as it was written: digests o
 	@$(BIN)/python -m tasks.release.verify '$(or $(STORAGE),data)'
 
 serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: PORT=4200 CRON='0 3 * * *' CONFIG=my.toml
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh infra/serve.sh $(PORT) '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
+	@exec $(BIN)/python -m infra.serve '$(PORT)' '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
 
 test: $(MODELS) ## the tests, in two lanes
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-machinery test-light

@@ -3,13 +3,61 @@
 In: its address and a key: the old kind, or a personal access token. Out: projects, tasks in, annotations out.
 """
 
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 import httpx
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 Json = dict[str, Any]
+
+
+class Access(TypedDict):
+    """A short-lived token."""
+
+    access: str
+
+
+class Made(TypedDict):
+    """A project that was made."""
+
+    id: int
+
+
+class Project(Made):
+    """A project in a list."""
+
+    title: str
+
+
+class Projects(TypedDict):
+    """A page of projects."""
+
+    results: list[Project]
+    count: int
+
+
+class Task(TypedDict):
+    """A task in a list."""
+
+    id: int
+    data: Json
+
+
+class Tasks(TypedDict):
+    """A page of tasks."""
+
+    tasks: list[Task]
+    total: int
+
+
+ACCESS, MADE = TypeAdapter(Access), TypeAdapter(Made)
+PROJECTS, TASKS = TypeAdapter(Projects), TypeAdapter(Tasks)
+EXPORT: TypeAdapter[list[Json]] = TypeAdapter(list[Json])
+ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 ROWS_A_CALL = 100
 TIMEOUT_SECONDS = 120.0
 
@@ -34,9 +82,19 @@ class PersonalToken(httpx.Auth):
         if answered.status_code == httpx.codes.UNAUTHORIZED:
             bought = yield httpx.Request("POST", f"{self.url}/api/token/refresh/", json={"refresh": self.token})
             if bought.status_code == httpx.codes.OK:
-                self.access = bought.json()["access"]
-                request.headers["Authorization"] = f"Bearer {self.access}"
-                yield request
+                self.access = access_in(bought.content)
+                if self.access:
+                    request.headers["Authorization"] = f"Bearer {self.access}"
+                yield request  # the reply to it is what counts
+
+
+def access_in(reply: bytes) -> str:
+    """The short-lived token in a reply; where there is none the empty one, which the server refuses."""
+    try:
+        found = ACCESS.validate_json(reply)["access"]
+    except ValidationError:
+        return ""
+    return found if re.fullmatch("[!-~]+", found) else ""
 
 
 def connect(url: str, key: str) -> httpx.Client:
@@ -47,13 +105,13 @@ def connect(url: str, key: str) -> httpx.Client:
     return httpx.Client(base_url=url, headers={"Authorization": f"Token {key}"}, timeout=TIMEOUT_SECONDS)
 
 
-def call(client: httpx.Client, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 (JSON)
-    """What the server answers; what it says of a fault stays out, it may quote what it was sent.
+def call(client: httpx.Client, method: str, path: str, shape: TypeAdapter[Any] = ANYTHING, **options: Any) -> Any:  # noqa: ANN401
+    """What the server answers, in this shape; what it says of a fault stays out, it may quote what it was sent.
 
     Raises:
-        LabelStudioError: the server cannot be reached, refuses, or answers with something else than JSON.
+        LabelStudioError: the server cannot be reached, refuses, or answers with something else than JSON of this shape.
     """
-    where = f"Label Studio at {str(client.base_url).rstrip('/')}"
+    where = named(client)
     try:
         answered = client.request(method, path, **options)
     except httpx.HTTPError as error:
@@ -61,17 +119,28 @@ def call(client: httpx.Client, method: str, path: str, **options: Any) -> Any:  
     if answered.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise LabelStudioError(f"{where}: refuses the key ({answered.status_code}); take one from its account page")
     try:
-        return answered.raise_for_status().json()
-    except (httpx.HTTPStatusError, ValueError):
-        said = f"{method} {path} gives {answered.status_code} {answered.headers.get('content-type', '')}"
-        raise LabelStudioError(f"{where}: {said}; look into its log") from None
+        return shape.validate_json(answered.raise_for_status().content)
+    except (httpx.HTTPStatusError, ValidationError):
+        kind = re.sub(r"[^\w/.;= -]", "?", answered.headers.get("content-type", ""))[:60]
+        said = f"{method} {path} gives {answered.status_code} {kind} that is not what it should be"
+        raise LabelStudioError(f"{where}: {said}; is it Label Studio 1.23? look into its log") from None
 
 
-def pages(client: httpx.Client, path: str, rows: str, total: str, **asked: int) -> Iterator[Json]:
+def named(client: httpx.Client) -> str:
+    """The server, for people."""
+    return f"Label Studio at {str(client.base_url).rstrip('/')}"
+
+
+def pages(
+    client: httpx.Client, path: str, shape: TypeAdapter[Any], rows: str, total: str, **asked: int
+) -> Iterator[Json]:
     """All rows of an answer that comes in pages."""
-    seen = 0
+    seen, before = 0, None
     for page in count(1):
-        answered = call(client, "GET", path, params={**asked, "page": page, "page_size": ROWS_A_CALL})
+        answered = call(client, "GET", path, shape, params={**asked, "page": page, "page_size": ROWS_A_CALL})
+        if answered[rows] and answered[rows] == before:
+            raise LabelStudioError(f"{named(client)}: gives one page of {path} again and again; look into its log")
+        before = answered[rows]
         yield from answered[rows]
         seen += len(answered[rows])
         if seen >= answered[total] or not answered[rows]:
@@ -80,7 +149,9 @@ def pages(client: httpx.Client, path: str, rows: str, total: str, **asked: int) 
 
 def projects(client: httpx.Client) -> list[tuple[int, str]]:
     """The number and the title of each project, the oldest first."""
-    return sorted((found["id"], found["title"]) for found in pages(client, "/api/projects/", "results", "count"))
+    return sorted(
+        (found["id"], found["title"]) for found in pages(client, "/api/projects/", PROJECTS, "results", "count")
+    )
 
 
 def ensure_project(
@@ -101,7 +172,7 @@ def ensure_project(
     if found is not None:
         call(client, "PATCH", f"/api/projects/{found}/", json=settings)
         return found
-    made = int(call(client, "POST", "/api/projects/", json=settings)["id"])
+    made: int = call(client, "POST", "/api/projects/", MADE, json=settings)["id"]
     columns = [*(f"tasks:data.{field}" for field in hidden), "tasks:inner_id", "tasks:predictions_results"]
     view = {"title": "Default", "hiddenColumns": {"explore": columns, "labeling": columns}}
     call(client, "POST", "/api/dm/views/", json={"project": made, "data": view})
@@ -110,7 +181,7 @@ def ensure_project(
 
 def held(client: httpx.Client, project: int, field: str) -> set[str]:
     """What the tasks of the project have under `field`."""
-    tasks = pages(client, "/api/tasks/", "tasks", "total", project=project)
+    tasks = pages(client, "/api/tasks/", TASKS, "tasks", "total", project=project)
     return {str(task["data"].get(field)) for task in tasks}
 
 
@@ -125,5 +196,5 @@ def add_tasks(client: httpx.Client, project: int, tasks: Sequence[Mapping[str, A
 
 def export(client: httpx.Client, project: int) -> list[Json]:
     """All tasks of the project that have an annotation, with all their annotations."""
-    found: list[Json] = call(client, "GET", f"/api/projects/{project}/export", params={"exportType": "JSON"})
+    found: list[Json] = call(client, "GET", f"/api/projects/{project}/export", EXPORT, params={"exportType": "JSON"})
     return found

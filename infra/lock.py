@@ -46,7 +46,7 @@ def exclusive(root: str) -> Iterator[StillHeld]:
 def flock(path: str) -> Iterator[StillHeld]:
     """Hold a lock of the kernel on the file at `path`."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -108,15 +108,7 @@ def take(uri: str, holder: str) -> str:
     if seen is not None and storage.etag(uri) == seen:
         with suppress(FileExistsError, FileNotFoundError):
             return storage.replace(uri, content(holder, 0), seen)
-    raise Held(who(uri))
-
-
-def who(uri: str) -> str:
-    """Who holds the lease at `uri`, for people."""
-    try:
-        return str(json.loads(storage.read_bytes(uri))["who"])
-    except FileNotFoundError:
-        return "which has just ended"
+    raise Held(told(uri).get("who", "which does not say who it is"))
 
 
 def let_go(uri: str, holder: str) -> None:
@@ -130,7 +122,16 @@ def tag_of(uri: str, holder: str) -> str | None:
     """The tag of the holder's lease at `uri`; None where another one stands there, or none."""
     # In this order: what has the tag is the holder's, if what is read later is.
     tag = storage.etag(uri)
-    return tag if tag and json.loads(storage.read_bytes(uri))["holder"] == holder else None
+    return tag if tag and told(uri).get("holder") == holder else None
+
+
+def told(uri: str) -> dict[str, str]:
+    """What the lease at `uri` says; nothing where it is none."""
+    try:
+        found = json.loads(storage.read_bytes(uri))
+    except (ValueError, RecursionError, FileNotFoundError):
+        return {}
+    return {name: str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def content(holder: str, number: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Read and write whole files at an address: a local path or any fsspec URI.
+"""Read and write whole files at an address: a local path or a URI of one of the schemes that are named here.
 
 In: addresses as users write them. Out: bytes there, written so that a reader never sees half a file.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import BinaryIO
+from urllib.parse import unquote
 
 import fsspec
 from botocore.exceptions import BotoCoreError, EndpointConnectionError
@@ -27,14 +28,68 @@ S3_TRIES = 8
 """Calls of one request, each with botocore's own retries, before a server that is gone is a fault: about a minute."""
 SCHEME = re.compile(r"[A-Za-z][\w+.-]*(::[A-Za-z][\w+.-]*)*://")
 """How a URI begins, and a chain of them: `s3://`, `simplecache::s3://`. No absolute path does."""
-SECRET = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|\?((?!::)[^\s'\"])*")
-"""What may be a credential in an address: a user's password, and the query of a signed URL."""
+READ_FROM = ("s3", "gs", "gcs", "abfs", "abfss", "az", "https", "http", "hf", "file")
+"""Schemes that files are read from. No others: some read whatever the file that they are given tells them to."""
+IN_FRONT = ("simplecache", "filecache", "blockcache", "zip", "tar")
+"""Schemes that may stand in front of an address in a chain: a cache, an archive."""
+FILE = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
+"""How an absolute local path begins that is written as a URI."""
+SECRET = re.compile(r"(?<=://)[^/\s]*:[^/\s]*@|(?<=https://)[^/\s]*@|(?<=http://)[^/\s]*@|[?#]((?!::)[^\s'\"])*")
+"""What may be a credential in an address: a user's password, whatever stands before a web host, a query, a fragment."""
 
 
 def resolve(uri: str) -> str:
-    """The absolute form of a local path, which no longer holds `://`; a URI with a scheme stays as it is."""
-    path = uri.removeprefix("file://") if uri.startswith("file:///") else uri
+    """The absolute form of a local path, which no longer holds `://`; a URI with a scheme stays as it is.
+
+    In a chain that is said of its last address, which is then a URI: fsspec takes a word there for a scheme.
+    """
+    if SCHEME.match(uri) and "::" in uri:
+        front, _, last = uri.rpartition("::")
+        place = resolve(last)
+        return f"{front}::{place if SCHEME.match(place) else f'file://{place}'}"
+    path = uri[found.end() :] if (found := FILE.match(uri)) else uri
     return path if SCHEME.match(path) else os.path.abspath(os.path.expanduser(path))
+
+
+def read_fault(uri: str) -> str | None:
+    """What keeps `uri` from being an address that files are read from: a path, a URI, a chain that ends in one of them."""
+    *front, last = uri.split("::") if SCHEME.match(uri) else [uri]
+    if any(link.partition("://")[0] not in IN_FRONT for link in front):
+        return f"a chain has {listed(IN_FRONT)} in front of an address, nothing else"
+    if not SCHEME.match(last) or FILE.match(last):
+        return None
+    scheme = last.partition("://")[0]
+    if scheme.lower() == "file":
+        return "a local file is a path, or file:// and an absolute path"
+    return None if scheme in READ_FROM else f"files are read from a path, or from {listed(READ_FROM)}"
+
+
+def root_fault(uri: str) -> str | None:
+    """What keeps `uri` from being the address of a storage: a folder, or a bucket and a prefix."""
+    if not uri.strip():
+        return "it is blank; give a folder or s3://bucket/prefix"
+    scheme, found, rest = resolve(uri).partition("://")
+    if not found:
+        return None
+    if scheme != "s3":
+        return "a storage is a folder or s3://bucket/prefix"
+    odd = not rest.split("/")[0] or "?" in rest or {".", ".."} & set(rest.split("/"))
+    return "behind s3:// stand a bucket and a prefix, without `?`, `.` and `..`; mend it" if odd else None
+
+
+def listed(schemes: Sequence[str]) -> str:
+    """Schemes for people."""
+    return ", ".join(f"{scheme}://" for scheme in schemes)
+
+
+def below(uri: str, folder: str) -> bool:
+    """Whether the file that `uri` names is `folder` or stands in it: links on disk are followed, a chain ends in its file."""
+    inner, outer = (resolve(address.split("::")[-1] if SCHEME.match(address) else address) for address in (uri, folder))
+    if "://" in inner or "://" in outer:
+        upward = {".", ".."} & set(re.split(r"[/\\]", unquote(inner)))
+        return not upward and f"{inner}/".startswith(f"{outer.rstrip('/')}/")
+    inner, outer = os.path.realpath(inner), os.path.realpath(outer)
+    return os.path.commonpath([inner, outer]) == outer
 
 
 def shown(uri: str, said: str | None = None) -> str:

@@ -4,6 +4,7 @@ In: a path, and the command line's prompts and storage where given. Out: `Config
 are refused by name. Paths stay as written; `infra.storage.resolve` makes them absolute where they are used.
 """
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from infra import storage as stores
 from tasks.engines.openai import OpenAI
 from tasks.engines.scripted import Scripted, WordCounts
 from tasks.engines.sentence_transformers import SentenceTransformers
@@ -32,9 +34,25 @@ def known_language(code: str) -> str:
     return code
 
 
+def readable(source: str) -> str:
+    """The address; raises ValueError where it is none that files are read from."""
+    if fault := stores.read_fault(source):
+        raise ValueError(fault)
+    return source
+
+
+def writable(root: str) -> str:
+    """The address; raises ValueError where it is none of a storage."""
+    if fault := stores.root_fault(root):
+        raise ValueError(fault)
+    return root
+
+
 Language = Annotated[str, AfterValidator(known_language)]
 A_YEAR = 366 * 24
 """Hours: nobody waits longer."""
+KEY = re.compile(r"\[key\]|[A-Za-z_-]{1,40}")
+"""A key of a file that errors say: what is longer or holds digits may be no name."""
 
 
 Engine = Annotated[Transformers | Vllm | OpenAI | Scripted, Field(discriminator="kind")]
@@ -45,7 +63,7 @@ Model = Annotated[Engine | Embedder, Field(discriminator="kind")]
 class Prompts(Section):
     """Where the prompts come from and which of them are kept; those in other `languages` are not, where some are named."""
 
-    source: str
+    source: Annotated[str, AfterValidator(readable)]
     max_chars: int = Field(4000, ge=1)
     test_share: float = Field(0.1, ge=0, lt=1)
     languages: tuple[Language, ...] = ()
@@ -211,7 +229,7 @@ class Config(Section):
     """
 
     name: Name
-    storage: str = Field(min_length=1)
+    storage: Annotated[str, AfterValidator(writable)]
     seed: int = 0
     prompts: Prompts
     responders: tuple[Responder, ...] = Field(min_length=1)
@@ -236,10 +254,11 @@ class Config(Section):
         for section in (self.responders, self.judges):
             names = [entry.name.lower() for entry in section]
             if len(names) != len(set(names)):
-                raise ValueError(f"two entries share a name: {', '.join(sorted(names))}")
-        for judge in self.judges:
+                key = "responders" if section is self.responders else "judges"
+                raise ValueError(f"{key}: two of them share a name; give each its own")
+        for number, judge in enumerate(self.judges):
             if len(judge.rubrics) != len(set(judge.rubrics)):
-                raise ValueError(f"judge {judge.name}: rubrics name one twice; ask for more label_votes instead")
+                raise ValueError(f"judges[{number}]: rubrics name one twice; ask for more label_votes instead")
         if self.pairs and not self.pairs.both_safe + self.pairs.both_unsafe + self.pairs.mixed:
             raise ValueError("pairs: one of both_safe, both_unsafe and mixed must be above 0")
         return self
@@ -252,12 +271,11 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
         ConfigError: the file is missing, is not TOML, has an unknown key or an impossible value.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        values = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; give the path of a TOML configuration") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+        values = tomllib.loads(Path(path).read_bytes().decode())
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, OSError):
+            raise ConfigError(f"{path}: {error.strerror}; give the path of a TOML configuration") from None
+        raise ConfigError(f"{path}: not TOML{position(error)}; give the path of a TOML configuration") from None
     if prompts and isinstance(values.get("prompts", {}), dict):
         values["prompts"] = values.get("prompts", {}) | {"source": prompts}
     if storage:
@@ -265,21 +283,35 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(describe(detail, values) for detail in error.errors())
+        problems = "; ".join(describe(detail, values) for detail in error.errors(include_url=False))
         raise ConfigError(f"{path}: {problems}") from None
 
 
+def position(error: Exception) -> str:
+    """Where TOML ends to be TOML: the other words of its parser may quote the file."""
+    found = re.search(r"\((at [a-z0-9, ]+)\)$", str(error))
+    return f" {found[1]}" if isinstance(error, tomllib.TOMLDecodeError) and found else ""
+
+
 def describe(detail: ErrorDetails, values: object) -> str:
-    """`responders[0].samples: Input should be greater than or equal to 1 (is 0)`, for a fault found in `values`."""
+    """`responders[0].samples: Input should be greater than or equal to 1`, for a fault found in `values`.
+
+    It names keys and what is expected, never a value: whoever reads it need not be whoever may read the file.
+    """
     where = ""
     reached: Any = values
     for part in detail["loc"]:
         # pydantic's location also names the kind of a section that is one of several.
         if isinstance(reached, dict) and reached.get("kind") == part:
             continue
-        where += f"[{part}]" if isinstance(part, int) else f".{part}"
+        where += f"[{part}]" if isinstance(part, int) else f".{part if KEY.fullmatch(part) else '...'}"
         within = isinstance(reached, list) or (isinstance(reached, dict) and part in reached)
         reached = reached[part] if within else None
-    value = "" if isinstance(detail["input"], dict) else f" (is {detail['input']!r})"
-    message = "unknown key; remove it or mend its spelling" if detail["type"] == "extra_forbidden" else detail["msg"]
-    return f"{where.lstrip('.') or 'file'}: {message}{value}"
+    match detail["type"]:
+        case "extra_forbidden":
+            message = "unknown key; remove it or mend its spelling"
+        case "union_tag_invalid":
+            message = f"`kind` should be one of {detail['ctx']['expected_tags']}"
+        case _:
+            message = detail["msg"].removeprefix("Value error, ")
+    return f"{where.lstrip('.') or 'file'}: {message}"

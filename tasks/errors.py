@@ -17,9 +17,12 @@ import unicodedata
 
 
 class SafePairsError(Exception):
-    """A fault that the user can mend."""
+    """A fault that the user can mend: one clean line, whatever it quotes."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class ConfigError(SafePairsError):

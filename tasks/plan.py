@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pydantic import ValidationError
+
 from infra import storage
 from tasks.config import Config, Engine, Model
 from tasks.tables import COMPLETIONS, Stage, tables_by_name
@@ -86,11 +88,16 @@ def at_most(config: Config, prompts: int) -> dict[str, tuple[Engine, int]]:
 
 
 def foresee(work: Planned, model: Model, store: str) -> Planned:
-    """The same with what it should take, if the store remembers what it took `model` the last time."""
+    """The same with what it should take, if the store remembers what it took `model` the last time and that can be read."""
     known = history(store, work.name)
     if not storage.exists(known):
         return work
-    last = PROGRESS.validate_json(storage.read_bytes(known))
+    try:
+        last = PROGRESS.validate_json(storage.read_bytes(known))
+    except (ValidationError, *storage.FAULTS):
+        return work
+    if last.rows < 1:
+        return work
     seconds = last.cost.start_seconds + work.to_ask * last.cost.seconds / last.rows
     return replace(
         work,

@@ -4,6 +4,7 @@ In: a configuration. Out: nothing, or the first fault as an error of one line.
 """
 
 import glob
+import os
 
 from infra import storage
 from tasks import warehouse
@@ -40,3 +41,13 @@ def check(config: Config) -> None:
         raise StorageError(
             f"storage {config.storage}: cannot be written: {warehouse.reason(error)}; mend it or set another `storage`"
         ) from None
+    check_lock(storage.join(root, ".lock"))
+
+
+def check_lock(file: str) -> None:
+    """Raise StorageError if something stands where a run locks a folder that is no file, or may not be written."""
+    try:
+        if os.path.exists(file):
+            open(file, "a").close()
+    except OSError as error:
+        raise StorageError(f"{file}: cannot be opened: {error.strerror}; delete it and run again") from None

@@ -20,7 +20,7 @@ from duckdb.func import ARROW, SPECIAL
 
 from infra import storage
 from infra.snapshot import Info
-from tasks.errors import StorageError
+from tasks.errors import StorageError, one_line
 from tasks.functions import FUNCTIONS
 from tasks.identity import digest, macro_definitions, of_function, of_query, query
 from tasks.tables import DROPPED, Ref, Table
@@ -42,7 +42,7 @@ def connect(inputs: Tables, uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
             name, by_batch(function.call), ["VARCHAR"], function.gives, type=ARROW, null_handling=SPECIAL
         )
     files = {
-        name: [table_files(ref.uri) for ref in ([source] if isinstance(source, Ref) else source)]
+        name: [table_files(ref.uri) for ref in listed(source)]
         for name, source in inputs.items()
         if not isinstance(source, pa.Table)
     }
@@ -128,7 +128,7 @@ def build(
     """
 
     def make(uri: str) -> None:
-        with connect(inputs) as connection:
+        with using(inputs), connect(inputs) as connection:
             write(connection, query(sql), uri, parameters)
 
     return find_or_make(table, folder, address(table, of_query(sql), inputs, parameters), make)
@@ -159,9 +159,8 @@ def derive(
 
     def make(uri: str) -> None:
         sink = io.BytesIO()
-        pq.write_table(
-            function(**{name: read(ref) for name, ref in inputs.items()}, **parameters), sink, compression="zstd"
-        )
+        rows = {name: read(ref) for name, ref in inputs.items()}
+        pq.write_table(function(**rows, **parameters), sink, compression="zstd")
         with writing(uri):
             storage.write_bytes(uri, sink.getvalue())
 
@@ -176,7 +175,7 @@ def address(table: Table, code: str, inputs: Tables, parameters: Mapping[str, ob
 def find_or_make(table: Table, folder: str, fingerprint: str, make: Callable[[str], None]) -> Ref:
     """The table of this fingerprint; `make` writes it where it does not stand, or where what stands cannot be read."""
     uri = storage.join(folder, table.name, f"{fingerprint}.parquet")
-    found = standing(uri)
+    found = standing(uri, table)
     if found is None:
         make(uri)
         found = standing(uri)
@@ -185,8 +184,10 @@ def find_or_make(table: Table, folder: str, fingerprint: str, make: Callable[[st
     return checked(table, uri, fingerprint, found)
 
 
-def standing(uri: str) -> pq.FileMetaData | None:
-    """What the Parquet file at `uri` says of itself; None where there is none, or one that cannot be read and is set aside.
+def standing(uri: str, table: Table | None = None) -> pq.FileMetaData | None:
+    """What the Parquet file at `uri` says of itself; None where there is none, or one that is set aside.
+
+    That is one that cannot be read, or has not the columns of `table`.
 
     Raises:
         StorageError: the disk or the bucket cannot be read.
@@ -196,16 +197,63 @@ def standing(uri: str) -> pq.FileMetaData | None:
             found = footer(uri)
         except FileNotFoundError:
             return None
+        if found is not None and table is not None and not is_of(table, found):
+            found = None
         if found is None:
             storage.move(uri, f"{uri}.broken")
     if found is None:
-        logger.warning("%s cannot be read and is now %s.broken; it is made again", uri, uri)
+        logger.warning("%s cannot be read and is now .broken; it is made again", one_line(uri))
     return found
 
 
 def set_aside(uri: str) -> bool:
     """Rename a file that is no Parquet file; whether it was none, or is gone."""
     return standing(uri) is None
+
+
+class Broke(StorageError):
+    """A table turned out to be broken, and was set aside."""
+
+
+@contextmanager
+def using(inputs: Tables) -> Iterator[None]:
+    """Say by name which of the `inputs` is gone or broke, where the body fails of that; what broke is set aside.
+
+    Files that a run did not make, those of a release, are left where they are.
+
+    Raises:
+        StorageError: an input is gone, or cannot be read.
+        Broke: an input broke further on than its footer; the next run makes it again.
+    """
+    try:
+        yield
+    except (duckdb.Error, StorageError, FileNotFoundError) as error:
+        by_query = not isinstance(error, StorageError) or isinstance(error.__context__, duckdb.Error)
+        if isinstance(error, Broke) or not by_query:
+            raise
+        name_fault(inputs)
+        raise
+
+
+def name_fault(inputs: Tables) -> None:
+    """Raise what `using` raises for the first of the `inputs` that is at fault, if one is."""
+    for ref in (ref for source in inputs.values() if not isinstance(source, pa.Table) for ref in listed(source)):
+        with reading(ref.uri):
+            files = [file for file in table_files(ref.uri) if storage.exists(file)]
+            broken = [file for file in files if not is_whole(file)]
+            for file in broken if ref.fingerprint else ():
+                storage.move(file, f"{file}.broken")
+        if not files:
+            raise StorageError(f"{ref.uri}: is gone while it is needed; let nothing delete it and run again") from None
+        if broken and not ref.fingerprint:
+            raise StorageError(f"{broken[0]}: broke; restore it, or the whole release, and run again") from None
+        if broken:
+            raise Broke(f"{broken[0]}: broke, and is now .broken; run again to have it made again") from None
+
+
+def listed(source: Ref | Sequence[Ref]) -> Sequence[Ref]:
+    """One table or several as several."""
+    return [source] if isinstance(source, Ref) else source
 
 
 def write(connection: duckdb.DuckDBPyConnection, selected: str, uri: str, parameters: Mapping[str, object]) -> None:
@@ -244,10 +292,16 @@ def reading(uri: str) -> Iterator[None]:
 
 def checked(table: Table, uri: str, fingerprint: str, found: pq.FileMetaData) -> Ref:
     """The Ref of a Parquet file that stands at `uri`, its columns checked against `table`."""
-    schema = found.schema.to_arrow_schema()
-    if [(f.name, plain(f.type)) for f in schema] != [(f.name, plain(f.type)) for f in table.schema]:
-        raise TypeError(f"{uri} is not a table of {table.name}: it has {schema}, not {table.schema}")
+    if not is_of(table, found):
+        raise TypeError(f"{uri} is not a table of {table.name}: it has {found.schema}, not {table.schema}")
     return Ref(uri, found.num_rows, fingerprint)
+
+
+def is_of(table: Table, found: pq.FileMetaData) -> bool:
+    """Whether a Parquet file has the columns of `table`."""
+    schemas = (found.schema.to_arrow_schema(), table.schema)
+    first, second = ([(field.name, plain(field.type)) for field in schema] for schema in schemas)
+    return first == second
 
 
 def footer(uri: str) -> pq.FileMetaData | None:
@@ -271,8 +325,9 @@ def is_whole(uri: str) -> bool:
     """Whether the Parquet file at `uri` can be read to its end."""
     with storage.opened(uri) as file:
         try:
-            for _ in pq.ParquetFile(file).iter_batches():
-                pass
+            with pq.ParquetFile(file) as parquet:
+                for _ in parquet.iter_batches():
+                    pass
         except pa.ArrowException:
             return False
         except OSError as error:
@@ -289,19 +344,20 @@ def plain(kind: pa.DataType) -> str:
 
 def read(ref: Ref) -> pa.Table:
     """The rows at a Ref, in memory."""
-    with connect({"rows": ref}) as connection:
+    inputs = {"rows": ref}
+    with using(inputs), connect(inputs) as connection:
         return connection.execute("FROM rows").to_arrow_table()
 
 
 def table(sql: str, inputs: Tables, **parameters: object) -> pa.Table:
     """What `<sql>.sql` selects, in memory: for what people are shown."""
-    with connect(inputs) as connection:
+    with using(inputs), connect(inputs) as connection:
         return connection.execute(query(sql), parameters).to_arrow_table()
 
 
 def rows(sql: str, inputs: Tables, **parameters: object) -> list[dict[str, Any]]:
     """The few rows that `<sql>.sql` selects, as dicts: counts for people, never a table."""
-    with connected(inputs) as connection:
+    with using(inputs), connected(inputs) as connection:
         result = connection.execute(query(sql), parameters)
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -318,7 +374,7 @@ class Opened(dict[str, Source]):
 @contextmanager
 def opened(tables: Tables) -> Iterator[Opened]:
     """The tables as they stand now, for the queries of the body."""
-    with connect(tables) as connection:
+    with using(tables), connect(tables) as connection:
         yield Opened(tables, connection)
 
 
@@ -339,8 +395,7 @@ def identities(inputs: Tables) -> list[object]:
         if isinstance(source, pa.Table):
             found.append([name, source.to_pylist()])
         else:
-            refs = [source] if isinstance(source, Ref) else source
-            found.append([name, sorted(ref.fingerprint for ref in refs)])
+            found.append([name, sorted(ref.fingerprint for ref in listed(source))])
     return found
 
 

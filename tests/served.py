@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from tests.ports import choose_ports
 from tests.processes import program, started_with
 from tests.waiting import until
 
+LOGIN = "tests:a-login-of-tests"
 BUSY = (500, 502, 503)
 """What a server of Prefect says on SQLite while another writes."""
 SECONDS_OF_PATIENCE = 60
@@ -27,7 +29,8 @@ SECONDS_TO_START, SECONDS_TO_FINISH = 300, 500
 
 def ask(api: str, path: str, **body: Any) -> Any:
     """What a server says; a refused connection and a busy database are asked again for a while."""
-    data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+    data, token = json.dumps(body).encode(), b64encode(LOGIN.encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
     request = urllib.request.Request(f"{api}{path}", data=data, headers=headers)  # noqa: S310
     said: list[Any] = []
     refused: list[str] = []
@@ -136,7 +139,7 @@ def served(folder: Path, config: Path) -> Iterator[Site]:
     home, cron, log = folder / "prefect", far_away(), folder / "served.log"
     values = {"PORT": port, "CONFIG": config, "STORAGE": folder / "storage", "CRON": cron, "PREFECT_HOME": home}
     command = ["make", "serve", *(f"{name}={value}" for name, value in values.items())]
-    variables = {"COLUMNS": "200", "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    variables = {"COLUMNS": "200", "PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_SERVER_API_AUTH_STRING": LOGIN}
     with program(command, home, log, variables) as server:
         site = Site(f"http://127.0.0.1:{port}", home, cron, log, server)
         until(lambda: site.printed("safepairs/nightly"), SECONDS_TO_START, "the deployment is served")

@@ -18,6 +18,7 @@ ROOMS = sorted(path.parent for path in ROOT.glob("tasks/*/__init__.py"))
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "infra/trust.md",
     *sorted(file for package in PACKAGES for file in package.rglob("README.md") if "output" not in file.parts),
 ]
 NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]

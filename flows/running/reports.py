@@ -26,7 +26,7 @@ from rich.text import Text
 from expectations.outcome import GateOutcome
 from infra import storage
 from tasks import warehouse
-from tasks.errors import SafePairsError
+from tasks.errors import SafePairsError, one_line
 from tasks.plan import Planned
 from tasks.release.release import Release
 from tasks.tables import Stage
@@ -152,7 +152,7 @@ def print_plan(planned: Sequence[Planned]) -> None:
                 )
             ),
         )
-    console = Console(width=WIDTH, highlight=False)
+    console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
     console.print(table)
     if any(work.input_tokens is None for work in planned):
         console.print(
@@ -197,7 +197,7 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
 
 def print_summary(release: Release, stages: Sequence[Stage]) -> None:
     """Close a run on the terminal: stages, drops, the gate's outcome, where the release is, what to type next."""
-    console = Console(width=WIDTH, highlight=False)
+    console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
     table = Table(*(name for name in counts(stages[0])), title="stages", title_justify="left")
     for stage in stages:
         table.add_row(*counts(stage).values())
@@ -211,12 +211,13 @@ def print_summary(release: Release, stages: Sequence[Stage]) -> None:
         failed.add_row(*map(Text, row.values()))
     if failed.row_count:
         console.print(failed)
-    root = release.uri.rsplit("/releases/", 1)[0]
+    uri = one_line(release.uri)
+    root = uri.rsplit("/releases/", 1)[0]
     console.print(f"gate      {release.said}", soft_wrap=True)
-    console.print(f"release   {release.uri}", soft_wrap=True)
+    console.print(f"release   {uri}", soft_wrap=True)
     console.print("next      make sql STORAGE=" + root, soft_wrap=True)
-    console.print(f"          less {storage.join(release.uri, 'README.md')}", soft_wrap=True)
-    console.print(f"          python -m webbrowser {storage.join(release.uri, 'gate/docs/index.html')}", soft_wrap=True)
+    console.print(f"          less {storage.join(uri, 'README.md')}", soft_wrap=True)
+    console.print(f"          python -m webbrowser {storage.join(uri, 'gate/docs/index.html')}", soft_wrap=True)
 
 
 class OneLineErrors(logging.Filter):

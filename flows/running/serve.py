@@ -6,6 +6,7 @@ Needs a Prefect server at PREFECT_API_URL, which `make serve` starts. Runs, retr
 import sys
 
 from flows.pipeline import pipeline
+from flows.running.allowed import allow
 from tasks.config import load
 from tasks.errors import SafePairsError
 from tasks.preflight import check
@@ -17,4 +18,5 @@ if __name__ == "__main__":
         check(load(config, prompts or None, storage or None))
     except SafePairsError as error:
         sys.exit(f"error: {error}")
+    allow(parameters)
     pipeline.serve(name="nightly", cron=cron or None, parameters=parameters, limit=1)

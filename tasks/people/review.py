@@ -7,11 +7,15 @@ their own choice, as text and as a prediction that is chosen already, or after i
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from infra import storage
 from tasks import warehouse
 from tasks.config import Review
+from tasks.errors import StorageError
 from tasks.identity import digest
 from tasks.judging.rubric import PEOPLE_RUBRIC, QUESTIONS
 from tasks.people import interface
@@ -32,6 +36,27 @@ SHOWN = {
 
 HIDDEN = ("subject", "subject_id", "rubric", "responder", "flipped", "models")
 """What stays out of lists of tasks."""
+
+
+class Pointer(TypedDict):
+    """What leads to the project that was made last: the name of its folder."""
+
+    project: Annotated[str, Field(pattern="^[0-9a-f]+$")]
+
+
+class Subject(TypedDict):
+    """What tells tasks apart."""
+
+    subject_id: str
+
+
+class Task(TypedDict):
+    """What of a task is read again."""
+
+    data: Subject
+
+
+POINTER, TASKS = TypeAdapter(Pointer), TypeAdapter(list[Task])
 
 
 @dataclass(frozen=True)
@@ -94,23 +119,45 @@ def label(row: Row) -> dict[str, list[str]]:
 
 
 def latest(root: str) -> Project | None:
-    """The project that was made last."""
+    """The project that was made last.
+
+    Raises:
+        StorageError: the pointer to it is broken, or a file of it is.
+    """
     pointer = storage.join(root, "review", "latest.json")
     if not storage.exists(pointer):
         return None
-    uri = storage.join(root, "review", json.loads(storage.read_bytes(pointer))["project"])
+    try:
+        named = POINTER.validate_json(storage.read_bytes(pointer))["project"]
+    except (ValidationError, *storage.FAULTS):
+        raise StorageError(f"{pointer}: leads to no project; delete it, the next run makes the project again") from None
+    uri = storage.join(root, "review", named)
     return Project(uri, *(len(tasks_of(uri, kind)) for kind in KINDS))
 
 
 def tasks_of(uri: str, kind: Kind) -> list[Row]:
-    """The tasks of a project."""
-    found: list[Row] = json.loads(storage.read_bytes(storage.join(uri, f"{kind}.json")))
+    """The tasks of a project; raises StorageError."""
+    file = storage.join(uri, f"{kind}.json")
+    try:
+        content = storage.read_bytes(file)
+        TASKS.validate_json(content)
+    except (ValidationError, *storage.FAULTS):
+        raise StorageError(
+            f"{file}: holds no tasks; delete the folder that it is in, the next run makes it again"
+        ) from None
+    found: list[Row] = json.loads(content)
     return found
 
 
 def interface_of(uri: str, kind: Kind) -> str:
-    """The labelling interface of a project."""
-    return storage.read_bytes(storage.join(uri, f"{kind}.xml")).decode()
+    """The labelling interface of a project; raises StorageError."""
+    file = storage.join(uri, f"{kind}.xml")
+    try:
+        return storage.read_bytes(file).decode()
+    except (UnicodeDecodeError, *storage.FAULTS):
+        raise StorageError(
+            f"{file}: is no text; delete the folder that it is in, the next run makes it again"
+        ) from None
 
 
 def title(kind: Kind, name: str) -> str:

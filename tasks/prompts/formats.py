@@ -23,8 +23,11 @@ Fields = tuple[str | None, object, object, str | None]
 BATCH_ROWS = 1000
 BOM = b"\xef\xbb\xbf"
 UNDECODABLE = "undecodable text"
-LONGEST_NAME = 40
 BLANKS = " \t\r\n"
+FAMILIAR = {"prompt", "prompts", "prompt_source", "source", "question", "questions", "text", "texts", "instruction"}
+FAMILIAR |= {"input", "inputs", "query", "content", "message", "messages", "conversation", "conversations", "id"}
+FAMILIAR |= {"response", "responses", "answer", "answers", "output", "label", "is_safe"}
+"""Names of columns that errors say: others may be a first row, and whoever reads errors may not read the file."""
 
 FIELD = rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^",\r\n]*+)'
 RECORD = re.compile(FIELD + rb"(?:," + FIELD + rb")*+")
@@ -129,9 +132,13 @@ def check_columns(name: str, columns: Sequence[str]) -> None:
     """Raise SourceError if the columns have no `prompt`, or two of one name; columns without a name are nobody's."""
     if "prompt" not in columns:
         raise SourceError(missing_column(name, f"columns are {listed(columns)}"))
-    twice = sorted({column for column in columns if column and columns.count(column) > 1})
-    if twice:
-        raise SourceError(f"{name}: two columns have one name ({listed(twice)}); keep one, or rename the other")
+    seen: dict[str, int] = {}
+    for number, column in enumerate(columns, start=1):
+        if column in seen:
+            both = f"columns {seen[column]} and {number}"
+            raise SourceError(f"{name}: two columns have one name ({both}); keep one, or rename the other")
+        if column:
+            seen[column] = number
 
 
 def json_lines(name: str, file: IO[bytes]) -> Iterator[Fields]:
@@ -247,10 +254,10 @@ def parquet_rows(name: str, file: IO[bytes]) -> Iterator[Fields]:
     check_columns(name, parquet.schema_arrow.names)
     kinds = {column.name: stored(column.type) for column in parquet.schema_arrow}
     if not is_text(kinds["prompt"]):
-        raise SourceError(f"{name}: column `prompt` is of type {kinds['prompt']}, not text; write it as text")
+        raise SourceError(f"{name}: column `prompt` is of type {kind_of(kinds['prompt'])}, not text; write it as text")
     source = kinds.get("prompt_source", pa.null())
     if not (is_text(source) or pa.types.is_primitive(source) or pa.types.is_decimal(source)):
-        raise SourceError(f"{name}: column `prompt_source` is of type {source}, not text; write it as text")
+        raise SourceError(f"{name}: column `prompt_source` is of type {kind_of(source)}, not text; write it as text")
     wanted = [column for column in ("prompt", "prompt_source") if column in kinds]
     for batch in parquet.iter_batches(BATCH_ROWS, columns=wanted):
         sources: Iterable[object] = values(batch["prompt_source"]) if "prompt_source" in kinds else [None] * len(batch)
@@ -263,6 +270,11 @@ def stored(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         return stored(kind.value_type)
     return stored(kind.storage_type) if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def kind_of(kind: pa.DataType) -> str:
+    """A type for people, without the names of its fields."""
+    return str(kind).partition("<")[0]
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -292,5 +304,7 @@ def missing_column(name: str, found: str) -> str:
 
 
 def listed(columns: Sequence[str]) -> str:
-    """Names of columns, without those that look like text: a file may have none, and begin with a row."""
-    return ", ".join(column if column.isidentifier() and len(column) <= LONGEST_NAME else "..." for column in columns)
+    """The familiar ones among names of columns, and how many others there are."""
+    names = [column.strip() for column in columns if column.strip().lower() in FAMILIAR]
+    others = len(columns) - len(names)
+    return ", ".join([*names, *([f"{others:,} not told"] if others else [])])

@@ -6,6 +6,7 @@ Grain: one row per dataset and split; one per question that votes settled; one p
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import duckdb
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks import warehouse
+from tasks.errors import StorageError
 from tasks.release.candidate import ANNOTATIONS, BY_RESPONDER, SPLITS, Candidate
 from tasks.release.manifest import misfits
 from tasks.tables import Ref
@@ -37,7 +39,7 @@ def holds_the_same(candidate: Candidate, latest: Mapping[str, Any], release: str
             or content(candidate.uri, path, candidate.version) == content(release, path, latest["version"])
             for path in ours
         )
-    except (duckdb.Error, pa.ArrowException, *storage.FAULTS):
+    except (duckdb.Error, StorageError, pa.ArrowException, *storage.FAULTS):
         return False  # a release with a file that cannot be read equals none
 
 
@@ -90,11 +92,12 @@ def count_rows(files: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:
 def changed_agreement(candidate: Candidate, latest: Mapping[str, Any] | None, root: str) -> list[dict[str, str]]:
     """The mean share of votes for what was decided, now and before."""
     now = mean_agreement(candidate.uri)
-    before = {}
+    before: dict[str, str] = {}
     if latest:
         release = storage.join(root, "releases", latest["version"])
-        if not any(misfits(release, latest["files"], among=AGREED)):  # a damaged release tells nothing
-            before = mean_agreement(release)
+        with suppress(duckdb.Error, StorageError):  # of a release that is damaged nothing is said
+            if not any(misfits(release, latest["files"], among=AGREED)):
+                before = mean_agreement(release)
     return [
         {"question": question, "agreement": mean, "before": before.get(question, NONE)}
         for question, mean in now.items()

@@ -14,7 +14,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from infra import storage
 from tasks import warehouse
@@ -27,6 +30,49 @@ from tasks.release.manifest import NAME, lineage, misfits, published, read_manif
 from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
+
+
+class Pointer(TypedDict):
+    """What leads to the latest release."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)+$")]
+
+
+class Said(TypedDict):
+    """What is read in a verdict."""
+
+    said: str
+
+
+class Named(TypedDict):
+    """What catalogs read of a file in a manifest."""
+
+    path: str
+
+
+class Listed(TypedDict):
+    """What catalogs read in a manifest."""
+
+    files: list[Named]
+
+
+class File(Named):
+    """What is read of a file in a manifest."""
+
+    sha256: str
+    rows: int | None
+
+
+class Manifest(TypedDict):
+    """What is read in a manifest."""
+
+    version: str
+    fingerprint: str
+    files: list[File]
+    verdict: Said
+
+
+POINTER, LISTED, MANIFEST = TypeAdapter(Pointer), TypeAdapter(Listed), TypeAdapter(Manifest)
 
 
 @dataclass(frozen=True)
@@ -69,7 +115,8 @@ def unchanged(fingerprint: str, root: str) -> Release | None:
 def equals(root: str, fingerprint: str, version: str) -> bool:
     """Whether what has this fingerprint was found to equal the release of this version."""
     equal = equal_address(root, fingerprint)
-    return storage.exists(equal) and storage.read_bytes(equal) == version.encode()
+    with warehouse.reading(equal):
+        return storage.exists(equal) and storage.read_bytes(equal) == version.encode()
 
 
 def discard_equal(candidate: Candidate, root: str) -> Release | None:

@@ -7,6 +7,7 @@ lines of JSON.
 """
 
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -20,13 +21,14 @@ from pydantic import BaseModel, TypeAdapter
 from ray.exceptions import RayError
 
 from infra import ray_cluster, storage
+from tasks import warehouse
 from tasks.config import Model
 from tasks.engines.blocks import cut
 from tasks.errors import ModelError, SafePairsError, StorageError
 from tasks.tables import Cost, Ref
 
-RAYS_ADVICE = "\nFailed to apply UDF transform"
-"""Ray Data appends what follows to the message of an engine's fault."""
+RAYS_ADVICE = re.compile(r"\s*Failed to apply UDF transform after \d.*", re.DOTALL)
+"""Ray Data appends this to the message of an engine's fault."""
 FAULTS: dict[str, type[SafePairsError]] = {"ModelError": ModelError, "StorageError": StorageError}
 ALIKE = 32
 """Rows without an answer, all for one reason, after which a job whose first rows they are is not worth going on."""
@@ -71,7 +73,7 @@ def fill(job: Job, tell: Tell) -> None:
 
     Raises:
         ModelError: the engine cannot start or go on, or its first rows all failed alike.
-        StorageError: a block cannot be written.
+        StorageError: the rows cannot be read any more, or a block cannot be written.
     """
     began, started = time.time(), time.monotonic()
     rows, tokens, start = 0, Cost(), None
@@ -114,20 +116,28 @@ def most_common(errors: Counter[str]) -> tuple[tuple[str, int], ...]:
 
 def blocks(job: Job) -> Generator[dict[str, Any]]:
     """Run the Ray Data job; yield rows, errors and tokens of each block once it is in the store."""
-    found = cut(job.pending.uri, job.model.block_rows)
+    with warehouse.reading(job.pending.uri):
+        found = cut(job.pending.uri, job.model.block_rows)
     # From items, whose metadata this process makes: `from_arrow` asks workers for it, which then cannot become actors.
     places = ray.data.from_items(found, override_num_blocks=len(found))
     try:
         yield from job.model.answering(job.store)(places).iter_rows()
     except RayError as error:
         cause = last_cause(error)
-        said = str(cause).split(RAYS_ADVICE)[0].strip() or type(cause).__name__
+        said = without_advice(cause)
         if isinstance(cause, StorageError):
             raise StorageError(said) from None
+        with warehouse.reading(job.pending.uri):
+            warehouse.footer(job.pending.uri)
         words = said.splitlines()[-1]
         raise ModelError(
             f"{job.name}: the engine of {job.model.title} stopped: {words}; what is answered is kept, run again"
         ) from None
+
+
+def without_advice(cause: BaseException) -> str:
+    """What a task's exception said when it was raised."""
+    return RAYS_ADVICE.sub("", str(cause)).strip() or type(cause).__name__
 
 
 def last_cause(error: BaseException) -> BaseException:

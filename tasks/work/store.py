@@ -9,6 +9,8 @@ import json
 import logging
 import re
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import duckdb
@@ -92,11 +94,33 @@ def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref, int]:
     stored = Ref(all_blocks, len(names), digest(names))
     try:
         (found,) = warehouse.rows(f"{work.kept.name}_held", {"wanted": wanted, "stored": stored})
+    except warehouse.Broke:
+        if not storage.exists(wanted.uri):
+            raise
+        return look_up(work, wanted, uri)
     except duckdb.Error:
-        if not sum(map(warehouse.set_aside, blocks)):
+        if not set_aside_others(work.kept, blocks):
             raise
         return look_up(work, wanted, uri)
     return stored, Ref(all_blocks, found["rows"], digest(found["rows"], found["content"])), found["excused"]
+
+
+def set_aside_others(kept: Table, blocks: Sequence[str]) -> bool:
+    """Set aside what are no blocks of a store of table `kept`, whole as they may be; whether there was one.
+
+    A block of an older version may lack columns, but the first, by which rows are known.
+    """
+    known = {field.name: warehouse.plain(field.type) for field in kept.schema}
+    found = False
+    for block in blocks:
+        metadata = warehouse.standing(block)
+        if metadata is not None:
+            has = {field.name: warehouse.plain(field.type) for field in metadata.schema.to_arrow_schema()}
+            if kept.schema.names[0] in has and all(known.get(name, kind) == kind for name, kind in has.items()):
+                continue
+            storage.move(block, f"{block}.broken")
+        found = True
+    return found
 
 
 def missing(work: Work, wanted: Ref, stored: Ref, held: Ref, folder: str) -> Ref:
@@ -116,13 +140,15 @@ def compact(folder: str) -> None:
         for uri in storage.folders(stores) if storage.exists(stores) else []:
             blocks = storage.listing(uri, ".parquet")
             if len(blocks) > MOST_BLOCKS and not sum(map(warehouse.set_aside, blocks)):
-                join_blocks(blocks, uri)
+                with suppress(warehouse.Broke):  # the others are joined another time
+                    join_blocks(blocks, uri)
 
 
 def join_blocks(blocks: list[str], uri: str) -> None:
     """Make one file of all blocks, then delete them."""
     joined = storage.join(uri, f"{digest(blocks)}.parquet")
-    with warehouse.connect({"blocks": [Ref(block, 0, "") for block in blocks]}) as connection:
+    inputs = {"blocks": [Ref(block, 0, block) for block in blocks]}
+    with warehouse.using(inputs), warehouse.connect(inputs) as connection:
         warehouse.write(connection, "FROM blocks", joined, {})
     storage.remove_files(blocks)
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from tests.browser.walk import write_walk
-from tests.served import Site, served
+from tests.served import LOGIN, Site, served
 
 
 @pytest.fixture(scope="session")
@@ -20,5 +20,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def own_runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The site, as the server of what this process runs."""
     folder = tmp_path_factory.mktemp("results")
-    with temporary_settings({PREFECT_API_URL: site.api, PREFECT_LOCAL_STORAGE_PATH: folder}):
+    used = {PREFECT_API_URL: site.api, PREFECT_API_AUTH_STRING: LOGIN, PREFECT_LOCAL_STORAGE_PATH: folder}
+    with temporary_settings(used):
         yield site

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from playwright.sync_api import APIResponse, Page, Route, expect, sync_playwright
 
 from tests.conftest import ROOT
-from tests.served import BUSY, SECONDS_OF_PATIENCE
+from tests.served import BUSY, LOGIN, SECONDS_OF_PATIENCE
 from tests.waiting import Late, until
 
 OUTPUT = ROOT / "tests/output"
@@ -46,6 +46,15 @@ def ask_again(route: Route) -> None:
     with suppress(Late):
         until(answered, SECONDS_OF_PATIENCE)
     route.fulfill(response=said[-1])
+
+
+def log_in(page: Page, address: str) -> None:
+    """Log in to the Prefect server at this address, which asks for it first."""
+    page.goto(address)
+    page.get_by_role("heading", name="Login").wait_for()
+    page.locator("form input").fill(LOGIN)
+    page.locator("form button").click()
+    page.get_by_role("heading", name="Login").wait_for(state="hidden")
 
 
 def wait_for_state(page: Page, state: str) -> None:

@@ -53,7 +53,7 @@ def test_the_deployment_has_the_schedule_that_it_is_given_and_at_night_if_none_i
     environment = {name: value for name, value in os.environ.items() if name not in given}
     command = ["make", "--dry-run", "serve"]
     told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-    assert "infra/serve.sh 4200 '0 3 * * *' 'flows/configs/demo.toml' '' ''" in told
+    assert "infra.serve '4200' '0 3 * * *' 'flows/configs/demo.toml' '' ''" in told
 
 
 def test_a_failed_run_goes_on_where_it_was_when_retry_is_pressed(site: Site, walked: Walk) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 from infra import lock
-from tests.browser.pages import browser_page, fill_in, press_retry, save, wait_for_state
+from tests.browser.pages import browser_page, fill_in, log_in, press_retry, save, wait_for_state
 from tests.conftest import asked, write_config
 from tests.flows.test_kill import committed
 from tests.served import Site
@@ -93,6 +93,7 @@ def walk(site: Site) -> Walk:
         failed = look(run)
 
         (folder / "fault").unlink()
+        log_in(page, site.address)
         open_run(page, site, run, "Failed")
         press_retry(page)
         site.read(run)

@@ -45,7 +45,11 @@ CASES = {
         'kind = "vllm", model = "meta/llama" }\n#',
         "give a `revision`",
     ),
-    "unknown cluster": ("[prompts]", '[cluster]\nkind = "slurm"\n\n[prompts]', "cluster: Input tag 'slurm'"),
+    "unknown cluster": (
+        "[prompts]",
+        '[cluster]\nkind = "slurm"\n\n[prompts]',
+        "cluster: `kind` should be one of 'local', 'attach', 'kuberay'",
+    ),
     "missing prompts": ("prompts.jsonl", "absent.jsonl", "No such file"),
 }
 
@@ -85,6 +89,23 @@ def test_prompts_that_cannot_be_used_are_one_line(
     assert not (tmp_path / "storage").exists()
 
 
+ESCAPE = "\x1b]0;owned\x07\x1b[31m\r\u202e"
+
+
+def test_no_escape_of_a_terminal_passes_through_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path)
+    for arguments in (
+        [f"{ESCAPE}.toml"],
+        [str(config), "--prompts", f"{tmp_path}/{ESCAPE}.csv"],
+        [str(config), "--storage", f"{config}/{ESCAPE}"],
+        [str(config), "--storage", f"s3://{ESCAPE}/?"],
+    ):
+        line = refused(capsys, monkeypatch, *arguments)
+        assert line.isprintable()
+
+
 def test_storage_that_cannot_be_written_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,12 +113,24 @@ def test_storage_that_cannot_be_written_is_one_line(
     blocked.write_text("in the way")
     line = refused(capsys, monkeypatch, str(write_config(tmp_path)), "--storage", str(blocked / "storage"))
     assert "cannot be written: Not a directory" in line
+    (tmp_path / "storage/.lock").mkdir(parents=True)
+    line = refused(capsys, monkeypatch, str(write_config(tmp_path)))
+    assert f"{tmp_path}/storage/.lock: cannot be opened: Is a directory" in line
     assert "rename it" in refused(
         capsys, monkeypatch, str(write_config(tmp_path)), "--storage", str(tmp_path / "back\\slash [1]")
     )
-    assert "Protocol not known" in refused(
-        capsys, monkeypatch, str(write_config(tmp_path)), "--storage", "foo://bucket"
-    )
+
+
+@pytest.mark.parametrize(
+    "storage",
+    ["foo://bucket", "http://a/b", "s3://", "s3:///a", "s3://b/a?x=1", "s3://b/../a", "file://x/y", "memory://a", " "],
+)
+def test_what_is_no_address_of_a_storage_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    line = refused(capsys, monkeypatch, str(write_config(tmp_path)), "--storage", storage)
+    assert "storage: " in line
+    assert "s3://bucket/prefix" in line or "behind s3://" in line
 
 
 @pytest.mark.machinery

@@ -11,7 +11,7 @@ DOCKERFILE = (ROOT / "infra/Dockerfile").read_text()
 STEPS = re.sub(r"\\\n", " ", DOCKERFILE).splitlines()
 SOURCES = [source for step in STEPS if step.startswith("COPY ") for source in step.split()[1:-1]]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "infra/compose.yaml").read_text())
-SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD")
+SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|AUTH")
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -52,7 +52,7 @@ def test_every_credential_comes_from_the_environment() -> None:
         if SECRET.search(name)
     ]
     assert values
-    assert all(re.fullmatch(r"\$\{AWS_\w+:\?\}", value) for value in values)
+    assert all(re.fullmatch(r"\$\{(AWS_\w+|PREFECT_LOGIN):\?\}", value) for value in values)
     keys = re.findall(r'"(?:accessKey|secretKey)": "(.*?)"', COMPOSE["configs"]["keys"]["content"])
     assert keys == ["${AWS_ACCESS_KEY_ID:?}", "${AWS_SECRET_ACCESS_KEY:?}"]
 
@@ -64,3 +64,12 @@ def test_services_refer_to_what_is_there() -> None:
         volumes = {volume.split(":")[0] for volume in service.get("volumes", [])}
         assert volumes <= set(COMPOSE["volumes"])
         assert "healthcheck" in service or name == "deploy"
+
+
+def test_the_prefect_server_asks_for_a_login_and_answers_pages_of_its_own_only() -> None:
+    services = {name: found["environment"] for name, found in COMPOSE["services"].items() if "environment" in found}
+    asked = services["prefect"]
+    assert asked["PREFECT_SERVER_API_AUTH_STRING"] == "${PREFECT_LOGIN:?}"
+    assert asked["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"].split(",") == ["http://127.0.0.1:4200", "http://localhost:4200"]
+    for name in ("deploy", "worker"):
+        assert services[name]["PREFECT_API_AUTH_STRING"] == "${PREFECT_LOGIN:?}"

@@ -1,25 +1,32 @@
+import asyncio
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL
+from prefect.workers.process import ProcessJobConfiguration
 
 from flows.pipeline import pipeline
 from tests.conftest import ROOT
 from tests.processes import own_environment
 from tests.served import ask
 
-FILE = ROOT / "infra/prefect.yaml"
+FILE, TEMPLATE = ROOT / "infra/prefect.yaml", ROOT / "infra/job_template.json"
+HOSTILE = {"command": "touch hit", "env": {"LD_PRELOAD": "hit.so"}, "env.LD_PRELOAD": "hit.so", "working_dir": "/hit"}
 (WRITTEN,) = yaml.safe_load(FILE.read_text())["deployments"]
 SECONDS_TO_DEPLOY = 300
 
 
 def test_the_file_deploys_what_it_says(prefect_server: None, tmp_path: Path) -> None:
     api = PREFECT_API_URL.value()
-    ask(api, "/work_pools/", name=WRITTEN["work_pool"]["name"], type="process")
+    pool = {"name": WRITTEN["work_pool"]["name"], "type": "process"}
+    ask(api, "/work_pools/", **pool, base_job_template=json.loads(TEMPLATE.read_text()))
     deploy = ["prefect", "--no-prompt", "deploy", "--prefect-file", str(FILE.relative_to(ROOT)), "--all"]
     values = {"SAFEPAIRS_HOME": str(ROOT), "SAFEPAIRS_STORAGE": "s3://bucket/prefix", "COLUMNS": "200"}
     done = subprocess.run(
@@ -40,10 +47,36 @@ def test_the_file_deploys_what_it_says(prefect_server: None, tmp_path: Path) -> 
     assert deployed["global_concurrency_limit"]["limit"] == 1
     assert deployed["concurrency_options"]["collision_strategy"] == "ENQUEUE"
     assert deployed["work_pool_name"] == "safepairs"
-    assert deployed["job_variables"] == WRITTEN["work_pool"]["job_variables"]
+    assert deployed["job_variables"] == {}
     assert deployed["parameters"] == WRITTEN["parameters"] | {"storage": "s3://bucket/prefix"}
     directory: Any = deployed["pull_steps"][0]["prefect.deployments.steps.set_working_directory"]["directory"]
     assert directory in (str(ROOT), "{{ $SAFEPAIRS_HOME }}")
+
+
+def test_the_server_takes_no_job_variables(prefect_server: None, tmp_path: Path) -> None:
+    api, name = PREFECT_API_URL.value(), uuid4().hex
+    ask(api, "/work_pools/", name=name, type="process", base_job_template=json.loads(TEMPLATE.read_text()))
+    flow = ask(api, "/flows/", name=name)
+    deployed = ask(api, "/deployments/", name=name, flow_id=flow["id"], work_pool_name=name)
+    start = f"/deployments/{deployed['id']}/create_flow_run"
+    for variable, value in HOSTILE.items():
+        with pytest.raises(AssertionError, match=f"{start}: 4"):
+            ask(api, start, job_variables={variable: value})
+    assert ask(api, start)["state"]["type"] == "SCHEDULED"
+
+
+def test_whoever_starts_a_run_has_no_say_in_what_the_worker_executes(prefect_server: None) -> None:
+    template = json.loads(TEMPLATE.read_text())
+    others = {name: value for name, value in HOSTILE.items() if "env" not in name}  # the server alone refuses that
+    asked: Any = asyncio.run(ProcessJobConfiguration.from_template_and_values(template, others))
+    assert asked.env == template["job_configuration"]["env"]
+    assert (asked.command, asked.working_dir, asked.name) == (None, None, None)
+
+
+def test_compose_and_the_file_s_own_commands_make_the_pool_with_the_template() -> None:
+    for file in (FILE, ROOT / "infra/compose.yaml"):
+        (line,) = [line for line in file.read_text().splitlines() if "work-pool create" in line]
+        assert f"--base-job-template {TEMPLATE.relative_to(ROOT)}" in line
 
 
 def test_the_parameters_are_the_flow_s() -> None:

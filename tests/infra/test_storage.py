@@ -67,12 +67,91 @@ def test_a_name_that_looks_like_a_pattern_is_a_name(root: str, name: str, tmp_pa
         ("simplecache::https://user:secret@h/x.csv?sig=secret", "simplecache::https://h/x.csv"),
         ("zip://in.csv::https://h/a.zip?sig=secret", "zip://in.csv::https://h/a.zip"),
         ("zip://in.csv?a=secret::s3://b/a.zip", "zip://in.csv::s3://b/a.zip"),
+        ("https://token@h/x.csv", "https://h/x.csv"),
+        ("https://user:p@ss@h/x.csv", "https://h/x.csv"),
+        ("https://h/x.csv#sig=secret", "https://h/x.csv"),
+        ("zip://in.csv::https://token@h/a.zip", "zip://in.csv::https://h/a.zip"),
         ("abfs://container@account/x.csv", "abfs://container@account/x.csv"),
         ("/data/what?/x.csv", "/data/what?/x.csv"),
     ],
 )
 def test_an_address_is_shown_without_what_may_be_a_credential(uri: str, shown: str) -> None:
     assert storage.shown(uri) == shown
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "a.csv",
+        "~/a.csv",
+        "/data/what?/a::b.csv",
+        "file:///data/a.csv",
+        "FILE://localhost/data/a.csv",
+        "s3://b/a.csv",
+        "hf://datasets/a/b.parquet",
+        "https://h/a.csv?sig=x",
+        "zip://in.csv::simplecache::https://h/a.zip?sig=x",
+        "tar://in.csv::/data/a.tar",
+    ],
+)
+def test_files_are_read_from_known_schemes(uri: str) -> None:
+    assert storage.read_fault(uri) is None
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "reference://p::/etc/passwd",
+        "reference://p",
+        "zip://in.csv",
+        "zip://in.csv::reference://p::/etc/passwd",
+        "https://h/a::file:///etc/passwd",
+        "simplecache::reference::file:///etc/passwd",
+        "ssh://h/a.csv",
+        "ftp://h/a.csv",
+        "file://host/a.csv",
+        "simplecache::file://a.csv",
+        "S3://b/a.csv",
+        "data://text",
+        "local:///etc/passwd",
+        "dir://a::s3://b",
+    ],
+)
+def test_files_are_read_from_no_other_scheme(uri: str) -> None:
+    assert storage.read_fault(uri)
+
+
+def test_what_stands_below_a_folder_is_found_out_behind_every_link(tmp_path: Path) -> None:
+    (tmp_path / "allowed").mkdir()
+    (tmp_path / "allowed/in").symlink_to(tmp_path / "other")
+    (tmp_path / "link").symlink_to(tmp_path / "allowed")
+    folder = str(tmp_path / "allowed")
+    for inside in ("a.csv", "../allowed/a.csv", "../link/a.csv", ""):
+        assert storage.below(f"{folder}/{inside}", folder)
+        assert storage.below(f"file://{folder}/{inside}", folder)
+        assert storage.below(f"zip://a::{folder}/{inside}", str(tmp_path / "link"))
+    for outside in (f"{folder}/../a", f"{folder}2/a", f"{folder}/in/a", f"zip://{folder}/a::/etc/x", "s3://b/a", "/"):
+        assert not storage.below(outside, folder)
+    assert storage.below("simplecache::s3://b/p/a.csv", "s3://b/p/")
+    for outside in ("s3://b/p2/a", "s3://b/p/../a", "s3://b2/p/a", "s3://b/p/%2e%2e/a", "https://b/p/a", f"{folder}/a"):
+        assert not storage.below(outside, "s3://b/p")
+
+
+@pytest.mark.parametrize(
+    ("uri", "last"),
+    [
+        ("zip://in.csv::reference", "file:///here/reference"),
+        ("zip://in.csv::data:x", "file:///here/data:x"),
+        ("simplecache::file:///data/a.csv", "file:///data/a.csv"),
+        ("zip://in.csv::simplecache::s3://b/a.zip", "s3://b/a.zip"),
+    ],
+)
+def test_what_a_chain_ends_in_is_no_scheme_but_the_address_that_it_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uri: str, last: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert storage.resolve(uri).rpartition("::")[2] == last.replace("/here", f"{tmp_path}/here")
 
 
 def test_a_path_is_a_path_whatever_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +162,22 @@ def test_a_path_is_a_path_whatever_it_holds(tmp_path: Path, monkeypatch: pytest.
         assert "://" not in resolved
         storage.write_bytes(resolved, path.encode())
         assert storage.read_bytes(resolved) == path.encode()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff", b'{"who": 3}', b"[" * 100_000])
+def test_a_lock_that_says_nothing_is_held_all_the_same_and_taken_when_it_is_not(
+    monkeypatch: pytest.MonkeyPatch, root: str, content: bytes
+) -> None:
+    monkeypatch.setattr(lock, "SECONDS_TO_LIVE", 0.1)
+    place = storage.join(root, "lease.json" if "://" in root else ".lock")
+    storage.write_bytes(place, content)
+    with lock.exclusive(root):
+        if "://" not in root:
+            Path(place).write_bytes(content)
+            with pytest.raises(lock.Held), lock.exclusive(root):
+                pass
+    with lock.exclusive(root) as still_held:
+        assert still_held()
 
 
 def test_a_folder_is_moved_whole(root: str) -> None:

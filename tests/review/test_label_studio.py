@@ -46,7 +46,7 @@ def second_person(client: httpx.Client) -> int:
 
 def tasks_on(client: httpx.Client, config: Config, kind: Any) -> list[Row]:
     (number,) = (n for n, found in label_studio.projects(client) if found == title(kind, config.name))
-    tasks = label_studio.pages(client, "/api/tasks/", "tasks", "total", project=number)
+    tasks = label_studio.pages(client, "/api/tasks/", label_studio.TASKS, "tasks", "total", project=number)
     return sorted(tasks, key=lambda task: task["id"])
 
 

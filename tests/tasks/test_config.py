@@ -1,6 +1,10 @@
+import json
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,8 +12,10 @@ from tasks.config import load
 from tasks.errors import ConfigError
 from tests.conftest import ROOT, write_config
 
+CONFIGS = sorted((ROOT / "flows/configs").glob("*.toml"))
 
-@pytest.mark.parametrize("path", sorted((ROOT / "flows/configs").glob("*.toml")), ids=lambda path: path.name)
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_checked_in_config_is_valid(path: Path) -> None:
     assert load(str(path)).responders
 
@@ -42,15 +48,22 @@ ENDPOINT = 'kind = "openai", base_url = "https://a.org", model = "m", parameters
         ("[prompts]", '[cluster]\nkind = "local"\ncpus = 0\n[prompts]', "cluster.cpus: Input"),
         ("test_share = 0.2", "test_share = 1.0", "prompts.test_share"),
         ("test_share = 0.2", 'test_share = "much"', "prompts.test_share"),
-        ("test_share = 0.2", 'languages = ["en", "english"]', "prompts.languages[1]: Value error, no language"),
+        ("test_share = 0.2", 'languages = ["en", "english"]', "prompts.languages[1]: no language"),
         ("test_share = 0.2", 'languages = "en"', "prompts.languages"),
         ("label_votes = 3", "label_votes = -1", "judges[0].label_votes"),
         ('name = "scripted-a"', 'name = "meta/llama"', "responders[0].name"),
         ('name = "scripted-a"', 'name = ".."', "responders[0].name"),
         ('name = "scripted-a"', 'name = "a..b"', "responders[0].name"),
         ('name = "scripted-b"', 'name = "SCRIPTED-A"', "share a name"),
-        ('kind = "scripted"', 'kind = "oracle"', "oracle"),
+        (
+            'kind = "scripted"',
+            'kind = "oracle"',
+            "engine: `kind` should be one of 'transformers', 'vllm', 'openai', 'scripted'",
+        ),
         ('storage = "', 'storage = 3 # "', "storage"),
+        ('storage = "', 'storage = "file://host/a" # "', "storage: a storage is a folder or s3://bucket/prefix"),
+        ('source = "', 'source = "reference://p::/etc/passwd" # "', "prompts.source: a chain has simplecache://"),
+        ('source = "', 'source = "memory://p.csv" # "', "prompts.source: files are read from a path, or from s3://"),
         (
             "[prompts]",
             '[[gate.agreement]]\nquestion = "safty"\nat_least = 0.6\n[prompts]',
@@ -71,6 +84,77 @@ def test_impossible_values_are_refused_by_name(tmp_path: Path, old: str, new: st
     assert named in str(raised.value)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+HIDDEN = "sesame_0pens"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HIDDEN}",
+        f"{HIDDEN} = 1\n{HIDDEN} = 2\n",
+        f"[{HIDDEN}]\n[{HIDDEN}]\n",
+        f"[{HIDDEN}]\n",
+        f'name = "{HIDDEN} {HIDDEN}"\nstorage = ["{HIDDEN}"]\nseed = "{HIDDEN}"\n',
+        f'name = "a"\nprompts = "{HIDDEN}"\njudges = ["{HIDDEN}"]\ncluster = {{ kind = "{HIDDEN}" }}\n',
+        f'[[judges]]\nname = "{HIDDEN} a"\nengine = {{ kind = "{HIDDEN}" }}\nformat = "{HIDDEN}"\n'
+        f'rubrics = ["{HIDDEN} b"]\n[review]\nlabel_studio = {{ url = "{HIDDEN}" }}\n',
+        f'[[gate.agreement]]\nquestion = "{HIDDEN}"\nbetween = "{HIDDEN}"\nat_least = "{HIDDEN}"\n',
+        f'[prompts]\nsource = "{HIDDEN}://{HIDDEN}"\nlanguages = ["{HIDDEN}"]\n',
+        f"name = '{HIDDEN}\0'",
+        "a = " + "[" * 100_000,
+        "a = " + "9" * 5000,
+    ],
+)
+def test_an_error_says_no_value_of_the_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "any.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load(str(path))
+    assert HIDDEN not in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+WRONG = [HIDDEN, [HIDDEN], {HIDDEN: HIDDEN}, f"{HIDDEN}://{HIDDEN}", f"https://{HIDDEN} {HIDDEN}"]
+
+
+def written(value: Any) -> str:
+    """A value as TOML in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {written(held)}" for key, held in value.items()) + "}"
+    return f"[{', '.join(map(written, value))}]" if isinstance(value, list) else json.dumps(value)
+
+
+def replaced(value: Any, by: Any) -> Iterator[Any]:
+    """The same value with one of its parts replaced, for each of them in turn."""
+    yield by
+    for key, held in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        for other in replaced(held, by):
+            yield value | {key: other} if isinstance(value, dict) else [*value[:key], other, *value[key + 1 :]]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_whichever_value_is_wrong_no_error_says_it(tmp_path: Path, config: Path) -> None:
+    path, said = tmp_path / "any.toml", []
+    for wrong in WRONG:
+        for values in replaced(tomllib.loads(config.read_text()), wrong):
+            if isinstance(values, dict):
+                path.write_text("".join(f"{json.dumps(key)} = {written(held)}\n" for key, held in values.items()))
+                try:
+                    load(str(path))
+                except ConfigError as error:
+                    said.append(str(error))
+    assert len(said) > 3 * len(WRONG)
+    assert not [line for line in said if HIDDEN in line]
+
+
+def test_names_that_are_shared_are_not_said(tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace("scripted-a", HIDDEN).replace("scripted-b", HIDDEN))
+    with pytest.raises(ConfigError, match="responders: two of them share a name") as raised:
+        load(str(path))
+    assert HIDDEN not in str(raised.value)
 
 
 def test_what_is_not_toml_or_not_there_is_refused(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from tasks.config import Review
 from tasks.engines.blocks import put as put_block
+from tasks.errors import StorageError
 from tasks.identity import digest
 from tasks.judging.rubric import PEOPLE_RUBRIC, definitions
 from tasks.people import interface
 from tasks.people.people import people_verdicts, put
-from tasks.people.review import TITLE_CHARS, Project, is_of, latest, make_project, tasks_of, title
+from tasks.people.review import TITLE_CHARS, Project, interface_of, is_of, latest, make_project, tasks_of, title
 from tasks.tables import HARM_CATEGORIES, LABELS, PAIRS, RESPONSES, REVIEW_QUEUE, VERDICTS, Ref, Table
 from tests.tasks.people import exports
 from tests.tasks.people.exports import HOSTILE, PROMPT, annotation, answer, hashed
@@ -208,3 +209,27 @@ def test_what_people_see_is_what_the_version_of_what_they_are_asked_stands_for()
     seen = [shown(when) for shown in (interface.answers, interface.pairs) for when in WHEN]
     # Does a new wording mean another question? Then give PEOPLE_RUBRIC another name, else only pin what they see now.
     assert {PEOPLE_RUBRIC: digest(seen)} == PINNED
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b"[3]", b'{"project": "../.."}', b'[{"data": {}}]', b"\xff", None]
+)
+def test_a_project_that_broke_is_one_line_that_names_the_file(tmp_path: Path, content: bytes | None) -> None:
+    made = project_in(tmp_path)
+    files = [tmp_path / "review/latest.json", Path(made.uri) / "answers.json", Path(made.uri) / "pairs.xml"]
+    for file in files:
+        whole = file.read_bytes()
+        file.unlink()
+        file.mkdir() if content is None else file.write_bytes(content)
+        try:
+            latest(str(tmp_path))
+            interface_of(made.uri, "pairs")
+        except StorageError as error:
+            said = str(error)
+        else:
+            said = "" if content == b"[]" or file.suffix == ".xml" else "nothing"
+        assert said == "" or said.startswith(f"{file}: ")
+        if file.is_dir():
+            file.rmdir()
+        file.write_bytes(whole)
+    assert latest(str(tmp_path)) == made

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tasks.errors import SourceError
 from tasks.prompts.sources import Row, read_rows
+from tests.examples import examples
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 PROMPTS = st.lists(st.tuples(TEXT, TEXT), min_size=1)
@@ -181,8 +182,8 @@ def test_a_field_in_quotes_may_hold_lines_that_look_like_rows(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ("prompt,prompt,prompt_source", "one name (prompt)"),
-        ("prompt,notes,notes", "one name (notes)"),
+        ("prompt,prompt,prompt_source", "one name (columns 1 and 2)"),
+        ("prompt,notes,notes", "one name (columns 2 and 3)"),
         ('prompt,"notes', "no clean CSV"),
         ("prompt;prompt_source", "semicolons"),
         ("id\tprompt", "tabs"),
@@ -277,7 +278,7 @@ def parquet(table: pa.Table) -> bytes:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        (pa.table([["a"], ["b"]], ["prompt", "prompt"]), "one name (prompt)"),
+        (pa.table([["a"], ["b"]], ["prompt", "prompt"]), "one name (columns 1 and 2)"),
         (pa.table({"prompt": [{"text": "a"}]}), "is of type struct"),
         (pa.table({"prompt": [["a"]]}), "is of type list"),
         (pa.table({"prompt": [1]}), "is of type int64"),
@@ -299,6 +300,48 @@ def test_a_number_as_source_is_read_as_text(tmp_path: Path) -> None:
     for numbers, texts in (([7, None], ["7", "unknown"]), ([0.5, float("nan")], ["0.5", "unknown"])):
         table = parquet(pa.table({"prompt": ["a", "b"], "prompt_source": numbers}))
         assert [row["prompt_source"] for row in rows(tmp_path, "n.parquet", table)] == texts
+
+
+HIDDEN = "sesame_opens"
+PIECES = [
+    HIDDEN,
+    f'"{HIDDEN}"',
+    f'"{HIDDEN}": ',
+    '"prompt": ',
+    "prompt",
+    *'"{}[],:;|\t\n\r 9\0',
+    "\n{",
+    "PAR1",
+    "<html",
+]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl", ".parquet", ".csv.gz", ".jsonl.zst", ".txt"])
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+@examples(40)
+def test_what_is_wrong_with_a_file_is_said_without_its_text(folder: Path, suffix: str, text: str) -> None:
+    path = folder / f"p{suffix}"
+    path.write_bytes(PACKERS.get(path.suffix, bytes)(text.encode()))
+    try:
+        said = [row["problem"] for row in read_rows(str(path))]
+    except SourceError as error:
+        said = [str(error)]
+    assert HIDDEN not in repr(said)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pa.table({HIDDEN: ["a"]}),
+        pa.table([["a"], ["b"], ["c"]], ["prompt", HIDDEN, HIDDEN]),
+        pa.table({"prompt": [{HIDDEN: "a"}]}),
+        pa.table({"prompt": ["a"], "prompt_source": [{HIDDEN: "a"}]}),
+    ],
+)
+def test_what_is_wrong_with_parquet_is_said_without_its_text(tmp_path: Path, table: pa.Table) -> None:
+    whole = parquet(table)
+    assert HIDDEN not in refusal(tmp_path, "table.parquet", whole)
+    assert HIDDEN not in refusal(tmp_path, "table.parquet", whole[:-20] + b"\0" * 12 + whole[-8:])
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -41,12 +40,6 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
     rows = list(read_rows(str(path)))
     assert [(row["prompt"], row["prompt_source"], row["problem"]) for row in rows] == [(p, "s", None) for p in PROMPTS]
     assert [row["row_number"] for row in rows] == [1, 2]
-
-
-def test_prompts_are_read_from_any_fsspec_address() -> None:
-    with fsspec.open("memory://bucket/prompts.jsonl", "wb") as file:
-        file.write(b'{"prompt": "Why?"}\n')
-    assert [row["prompt"] for row in read_rows("memory://bucket/prompts.jsonl")] == ["Why?"]
 
 
 def test_rows_that_cannot_be_read_keep_their_place_and_get_a_problem(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """When a job goes on, and when what its first rows met is what each further one would."""
 
 import json
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -9,12 +10,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from ray.data._internal.util import _annotate_exception_with_retry_context
 
 from tasks.engines.openai import OpenAI
-from tasks.errors import ModelError
+from tasks.engines.scripted import Scripted
+from tasks.errors import ModelError, StorageError
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Cost, Ref
-from tasks.work.job import ALIKE, MOST_ERRORS, Job, Progress, RunJob, Tell, most_common, read_line
+from tasks.work.job import ALIKE, MOST_ERRORS, Job, Progress, RunJob, Tell, most_common, read_line, without_advice
 from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.engines.endpoint_server import Endpoint, endpoint
@@ -27,6 +30,16 @@ MANY = 4 * ALIKE
 BLOCK_ROWS = 4
 ANSWERED = 3 * ALIKE
 """Replies that one who holds the others back gives: enough for `ALIKE` rows, however they are spread over blocks."""
+
+
+@pytest.mark.parametrize("error", [StorageError("s3://b/a: gone; mend it"), ValueError("two\nlines"), ValueError()])
+def test_what_ray_appends_to_a_fault_is_not_part_of_it_however_it_came_here(error: Exception) -> None:
+    said = str(error) or "ValueError"
+    told = _annotate_exception_with_retry_context(
+        error, description="apply UDF transform", attempts=1, max_attempts=1, total_backoff_s=0, exception_str=said
+    )
+    assert isinstance(told, Exception)
+    assert without_advice(told) == without_advice(pickle.loads(pickle.dumps(told))) == said  # noqa: S301 (its own bytes)
 
 
 class Odd:
@@ -194,3 +207,15 @@ def test_progress_with_errors_is_read_as_it_was_told() -> None:
     cost = Cost(asked=2, errors=(("RateLimitError (status 429): later", 2),))
     told = json.dumps({"rows": 2, "cost": {"asked": 2, "errors": [["RateLimitError (status 429): later", 2]]}})
     assert read_line(told) == Progress(2, cost)
+
+
+def test_a_storage_that_is_deleted_while_a_job_works_is_told_by_name(tmp_path: Path, cluster: RunJob) -> None:
+    pending = tmp_path / "pending.parquet"
+    rows = [{"request_id": str(at), "user": "?", "seed": at} for at in range(64)]
+    pq.write_table(make(REQUESTS, rows), pending)
+    model = Scripted(kind="scripted", block_rows=1, seconds_per_row=0.2)
+    job = Job(id="gone", name="answers", model=model, pending=Ref(str(pending), 64, ""), store=str(tmp_path / "store"))
+    with pytest.raises(StorageError, match=f"{pending}: cannot be read: No such file"):
+        cluster(job, lambda progress: pending.unlink(missing_ok=True))
+    with pytest.raises(StorageError, match=f"{pending}: cannot be read: No such file"):
+        cluster(job, lambda progress: None)

@@ -1,0 +1,119 @@
+"""Start a Prefect server on 127.0.0.1 and serve the deployment from it, until Ctrl-C or SIGTERM, which end all of it.
+
+In: a port, and what `flows.running.serve` takes. Out: the server's log, and two lines that say how to log in when the login is
+made. Whoever calls the API has to log in: with `PREFECT_SERVER_API_AUTH_STRING`, or with what is made at the first start and kept
+in `<PREFECT_HOME>/login`, which nobody else can read. Run as `python -m infra.serve PORT CRON CONFIG PROMPTS STORAGE`.
+"""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import FrameType
+
+USER = "safepairs"
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_END = 20.0
+
+
+def login(home: Path) -> str:
+    """The login as `user:password`: that of the environment, or the one that is kept in `home`, made if there is none."""
+    if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        return given
+    kept = home / "login"
+    home.mkdir(parents=True, exist_ok=True)
+    made = f"{USER}:{secrets.token_urlsafe(24)}"
+    try:
+        with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(made)
+    except FileExistsError:
+        return known(kept)
+    sys.stdout.write(f"The login of the Prefect server is {made}\nIt is kept in {kept}, and is not shown again.\n")
+    sys.stdout.flush()
+    return made
+
+
+def known(kept: Path) -> str:
+    """The login in the file `kept`; ends the process where others can read it, or it is none."""
+    found = kept.read_text(errors="replace").strip()
+    if kept.stat().st_mode & 0o077:
+        sys.exit(
+            f"error: {kept}: others can read the login; delete it, and a new one is made, or set PREFECT_SERVER_API_AUTH_STRING"
+        )
+    if not all(found.partition(":")) or not found.isprintable():
+        sys.exit(f"error: {kept}: is no login as user:password; delete it, and a new one is made")
+    return found
+
+
+def environment(port: int, auth: str) -> dict[str, str]:
+    """What the server and its clients go by: who is let in, from which pages, and where the API is."""
+    pages = f"http://127.0.0.1:{port},http://localhost:{port}"
+    return (
+        {"PREFECT_SERVER_CORS_ALLOWED_ORIGINS": pages}
+        | os.environ
+        | {
+            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+            "PREFECT_API_AUTH_STRING": auth,
+            "PREFECT_SERVER_API_AUTH_STRING": auth,
+        }
+    )
+
+
+def wait_until_healthy(server: subprocess.Popen[bytes], port: int) -> None:
+    """Wait for the server that was started; ends the process if it ends, as it does where another one has its port."""
+    while server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health"):
+                break
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    time.sleep(2 * SECONDS_BETWEEN_LOOKS)
+    if server.poll() is not None:
+        sys.exit(f"error: the Prefect server did not start; if another one answers on port {port}, give another PORT")
+
+
+def end(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Ask each process to end, the last one first, and make it."""
+    for process in reversed(processes):
+        process.terminate()
+        try:
+            process.wait(SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def stop(number: int, _: FrameType | None) -> None:
+    """End at the first signal, and hear no other."""
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def main(port: int, *served: str) -> int:
+    """Serve until one of the two processes ends, or a signal comes; the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    values = environment(port, login(Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))))
+    prefect = str(Path(sys.executable).parent / "prefect")
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        started.append(
+            subprocess.Popen([prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)], env=values)
+        )
+        wait_until_healthy(started[0], port)
+        started.append(subprocess.Popen([sys.executable, "-m", "flows.running.serve", *served], env=values))
+        while all(process.poll() is None for process in started):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        return max(process.poll() or 0 for process in started)
+    finally:
+        end(started)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), *sys.argv[2:]))
