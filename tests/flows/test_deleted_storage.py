@@ -14,7 +14,8 @@ from tasks.config import load
 from tasks.errors import StorageError
 from tasks.release.candidate import release_fingerprint, write_candidate
 from tests.conftest import write_config
-from tests.flows.here import answer, run_here
+from tests.flows.here import run_here
+from tests.tasks.work.here import fill_here
 
 Given = TypeVarTuple("Given")
 Made = TypeVar("Made")
@@ -33,7 +34,7 @@ def test_tables_that_are_deleted_before_any_stage_are_told_by_name(tmp_path: Pat
             return perform_in_plan(task, *calls)
 
         try:
-            build(config, config.storage, answer, perform)
+            build(config, config.storage, fill_here, perform)
         except StorageError as error:
             said.append(str(error))
         if next(stages) <= deleted_at:
