@@ -27,7 +27,7 @@ def browser_page() -> Iterator[Page]:
         browser = playwright.chromium.launch(
             executable_path=found, args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
         )
-        page = browser.new_page(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
+        page = browser.new_context(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce").new_page()
         page.set_default_timeout(MILLISECONDS_TO_APPEAR)
         page.route("**/api/**", ask_again)
         yield page
