@@ -29,6 +29,7 @@ from flows.running.credentials import load_credentials
 from flows.running.perform import Perform, perform_in_plan, perform_in_run
 from flows.running.reports import print_plan, print_summary, set_up_logging
 from flows.running.review import pull
+from flows.running.stopping import ends_at_once
 from flows.running.waiting import wait_for_people
 from flows.sources_to_prompts import sources_to_prompts
 from infra import storage as stores
@@ -82,7 +83,7 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
     check(settings)
     root = stores.resolve(settings.storage)
     folder = stores.join(root, "tables")
-    with alone(root) as check_alone, ray_cluster(), job_runner(settings, root, check_alone) as run:
+    with alone(root) as check_alone, job_runner(settings, root, check_alone) as run, ray_cluster():
         compact(folder)
         pull(settings, root)
         stages = build(settings, root, run, perform_in_run)
@@ -109,6 +110,7 @@ def start_server() -> None:
         ) from None
 
 
+@ends_at_once()
 def main() -> None:
     """Run from the command line; a fault that the user can mend is one line and an exit code."""
     parser = argparse.ArgumentParser(

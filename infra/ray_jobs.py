@@ -29,11 +29,11 @@ def run(address: str, name: str, command: str, say: Callable[[str], None]) -> No
         JobFailed: the job failed or was stopped, or the cluster does not answer.
     """
     try:
-        client = JobSubmissionClient(address)
-        job = find_or_submit(client, name, command)
-    except (OSError, RuntimeError, AuthenticationError) as error:
-        raise JobFailed(f"no Ray cluster takes jobs at {address}: {str(error).splitlines()[0]}") from None
-    try:
+        try:
+            client = JobSubmissionClient(address)
+            job = find_or_submit(client, name, command)
+        except (OSError, RuntimeError, AuthenticationError) as error:
+            raise JobFailed(f"no Ray cluster takes jobs at {address}: {str(error).splitlines()[0]}") from None
         for line in output(client, job):
             say(line)
     except JobFailed:
@@ -48,7 +48,7 @@ def run(address: str, name: str, command: str, say: Callable[[str], None]) -> No
 
 def stop(address: str, name: str) -> None:
     """Stop what is at work under `name`, and wait until it is; where the cluster does not answer there is nothing to do."""
-    with suppress(OSError, RuntimeError):
+    with suppress(OSError, RuntimeError, AuthenticationError):
         client = JobSubmissionClient(address)
         for job, status in jobs_of(client, name).items():
             if not status.is_terminal():

@@ -1,8 +1,14 @@
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
+import psutil
 import pytest
 
 from infra import ray_cluster
+from tests.waiting import until
 
 TOO_SLOW = "The current node timed out during startup.\nThis could happen because some of the raylet failed to startup."
 
@@ -57,3 +63,73 @@ def test_a_start_that_somebody_cancels_is_not_tried_again(monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         ray_cluster.start(3)
     assert done == ["begin with 3"]
+
+
+STARTS = "import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\ntime.sleep(1000)\n"
+
+
+@pytest.fixture
+def cluster_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this process were connected to no cluster, whatever other tests have started."""
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setattr(ray_cluster, "ENDED", threading.Event())
+    monkeypatch.setattr(ray_cluster, "CONNECTING", threading.Lock())
+
+
+def test_a_cluster_that_a_thread_is_about_to_start_ends_with_the_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster_of_its_own: None
+) -> None:
+    folder = tmp_path / "ray"
+    folder.mkdir()
+    (folder / "server.py").write_text(STARTS)
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def begin(cpus: int) -> None:
+        servers.append(subprocess.Popen([sys.executable, str(folder / "server.py"), str(tmp_path / "started")]))
+        servers[-1].wait()
+        raise RuntimeError("the server is gone")
+
+    def connect() -> None:
+        try:
+            ray_cluster.connect(1)
+        except ray_cluster.RunEnded as error:
+            ends.append(error)
+
+    ends: list[Exception] = []
+    # Of what other tests have started nothing may be ended.
+    monkeypatch.setattr(ray_cluster, "is_of_ray", lambda process: str(folder) in " ".join(process.cmdline()))
+    monkeypatch.setattr(ray_cluster, "begin", begin)
+    thread = threading.Thread(target=connect)
+
+    def start_and_stop() -> None:
+        thread.start()
+        until((tmp_path / "started").exists, what="a server is started")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), ray_cluster.ray_cluster():
+        start_and_stop()
+    assert [psutil.pid_exists(server.pid) for server in servers] == [False]
+    thread.join()
+    assert len(ends) == 1
+
+
+def test_a_thread_that_comes_late_for_a_cluster_gets_none_until_the_next_body(
+    monkeypatch: pytest.MonkeyPatch, cluster_of_its_own: None
+) -> None:
+    begun: list[int] = []
+    monkeypatch.setattr(ray_cluster, "is_of_ray", lambda process: False)
+    monkeypatch.setattr(ray_cluster, "begin", begun.append)
+    with ray_cluster.ray_cluster():
+        ray_cluster.connect(1)
+    with pytest.raises(ray_cluster.RunEnded):
+        ray_cluster.connect(2)
+    with ray_cluster.ray_cluster():
+        ray_cluster.connect(3)
+    assert begun == [1, 3]
+
+
+def test_ray_starts_no_cluster_by_itself() -> None:
+    alone = "import ray, infra.ray_cluster\ntry: ray.put(1)\nexcept Exception: print(ray.is_initialized())"
+    said = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"
