@@ -33,6 +33,7 @@ from flows.running.stopping import ends_at_once
 from flows.running.waiting import wait_for_people
 from flows.sources_to_prompts import sources_to_prompts
 from infra import storage as stores
+from infra.leftovers import own
 from infra.ray_cluster import ray_cluster
 from tasks import config as configs
 from tasks.config import Config
@@ -81,9 +82,11 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
     settings = configs.load(config, prompts, storage)
     load_credentials(settings)
     check(settings)
+    own()
     root = stores.resolve(settings.storage)
     folder = stores.join(root, "tables")
     with alone(root) as check_alone, job_runner(settings, root, check_alone) as run, ray_cluster():
+        stores.remove_unfinished(root)
         compact(folder)
         pull(settings, root)
         stages = build(settings, root, run, perform_in_run)
@@ -121,6 +124,7 @@ def main() -> None:
     parser.add_argument("--storage", help="folder for everything that is made, instead of the config's")
     parser.add_argument("--plan", action="store_true", help="say what would be asked of engines, and ask nothing")
     arguments = parser.parse_args()
+    own()
     try:
         settings = configs.load(arguments.config, arguments.prompts, arguments.storage)
         if settings.credentials_block:

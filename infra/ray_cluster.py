@@ -9,13 +9,15 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Lock
 
 import psutil
 import ray
 from ray._private import auto_init_hook, ray_constants
 from ray.data import DataContext
+
+from infra import leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ CONNECTING = Lock()
 """Several jobs of one process may come for the cluster at once."""
 ENDED = Event()
 """Whether the body that had the cluster is over: a thread of it that comes late gets none."""
+UP = ExitStack()
+"""What a cluster that this process started has while it is up: a folder."""
 PACKAGE = os.path.dirname(ray.__file__)
 SECONDS_BETWEEN_KILLS = 0.5
 SECONDS_TO_END = 2.0
@@ -62,6 +66,7 @@ def tear_down() -> None:
         started = processes_below(os.getpid())  # once a server has ended, those below it are not found any more
         ray.shutdown()
         end([*started, *processes_below(os.getpid())])
+        UP.close()
     finally:
         CONNECTING.release()
 
@@ -125,6 +130,7 @@ def start(cpus: int) -> None:
 
 def begin(cpus: int) -> None:
     """Have Ray start a local cluster; it takes SIGTERM in the main thread, which is given back."""
+    folder = UP.enter_context(leftovers.folder())
     taken = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -134,6 +140,7 @@ def begin(cpus: int) -> None:
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            _temp_dir=str(folder / "r"),  # Ray lets everybody into it
         )
     finally:
         if threading.current_thread() is threading.main_thread():

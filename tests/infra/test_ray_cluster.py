@@ -2,6 +2,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -75,6 +76,7 @@ def cluster_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.shutdown", lambda: None)
     monkeypatch.setattr(ray_cluster, "ENDED", threading.Event())
     monkeypatch.setattr(ray_cluster, "CONNECTING", threading.Lock())
+    monkeypatch.setattr(ray_cluster, "UP", ExitStack())
 
 
 def test_a_cluster_that_a_thread_is_about_to_start_ends_with_the_body(
