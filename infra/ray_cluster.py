@@ -1,10 +1,12 @@
 """Bring a Ray cluster up when work first needs one, and always tear it down.
 
-In: how many CPUs. Out: a process that is connected to Ray. A process that was connected before is left connected.
+In: how many CPUs. Out: a process that is connected to Ray. A process that was connected before is left connected. A cluster that
+is started here listens on 127.0.0.1 alone, and to nobody without the token that this process makes and writes nowhere.
 """
 
 import logging
 import os
+import secrets
 import signal
 import threading
 import warnings
@@ -15,6 +17,7 @@ from threading import Event, Lock
 import psutil
 import ray
 from ray._private import auto_init_hook, ray_constants
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # of C++
 from ray.data import DataContext
 
 from infra import leftovers
@@ -22,12 +25,13 @@ from infra import leftovers
 logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 512 * 2**20
+AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 CONNECTING = Lock()
 """Several jobs of one process may come for the cluster at once."""
 ENDED = Event()
 """Whether the body that had the cluster is over: a thread of it that comes late gets none."""
 UP = ExitStack()
-"""What a cluster that this process started has while it is up: a folder."""
+"""What a cluster that this process started has while it is up: a folder, a token."""
 PACKAGE = os.path.dirname(ray.__file__)
 SECONDS_BETWEEN_KILLS = 0.5
 SECONDS_TO_END = 2.0
@@ -131,6 +135,9 @@ def start(cpus: int) -> None:
 def begin(cpus: int) -> None:
     """Have Ray start a local cluster; it takes SIGTERM in the main thread, which is given back."""
     folder = UP.enter_context(leftovers.folder())
+    UP.enter_context(token())
+    # What Ray does on systems where it makes no clusters of machines: else all its servers listen on all interfaces.
+    ray_constants.ENABLE_RAY_CLUSTER = False
     taken = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
@@ -145,6 +152,22 @@ def begin(cpus: int) -> None:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, taken)
+
+
+@contextmanager
+def token() -> Iterator[None]:
+    """Have a cluster that is started meanwhile ask for a token that only this process and those that it starts know."""
+    before = {name: os.environ.pop(name, None) for name in AUTHENTICATION}  # without a mode Ray asks for the token
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    AuthenticationTokenLoader.instance().reset_cache()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def attach() -> None:

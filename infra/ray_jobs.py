@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 SECONDS_BETWEEN_TRIES = 2.0
+SECONDS_TO_ANSWER = 30.0
 MOST_TRIES = 30
 
 
@@ -26,10 +28,11 @@ def run(address: str, name: str, command: str, say: Callable[[str], None]) -> No
     Whatever `say` raises stops the job. Lines are passed again after a lost connection.
 
     Raises:
-        JobFailed: the job failed or was stopped, or the cluster does not answer.
+        JobFailed: the job failed or was stopped, or the cluster does not answer, or answers those who have no token.
     """
     try:
         try:
+            check_token(address)
             client = JobSubmissionClient(address)
             job = find_or_submit(client, name, command)
         except (OSError, RuntimeError, AuthenticationError) as error:
@@ -44,6 +47,17 @@ def run(address: str, name: str, command: str, say: Callable[[str], None]) -> No
     status = client.get_job_status(job)
     if status != JobStatus.SUCCEEDED:
         raise JobFailed(client.get_job_info(job).message or f"the job ended as {status}")
+
+
+def check_token(address: str) -> None:
+    """Raise JobFailed where the cluster tells its jobs, and so takes some, to those who show no token."""
+    # As Ray's own client asks, with the proxies and certificates that it goes by; what a proxy may answer instead is a page.
+    said = requests.get(f"{address.rstrip('/')}/api/jobs/", timeout=SECONDS_TO_ANSWER)
+    if said.ok and "json" in said.headers.get("Content-Type", ""):
+        raise JobFailed(
+            f"the Ray cluster at {address} takes jobs from all who reach it: start all of it with RAY_AUTH_MODE=token, give "
+            "this process its token in RAY_AUTH_TOKEN, and run again"
+        )
 
 
 def stop(address: str, name: str) -> None:

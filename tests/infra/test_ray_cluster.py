@@ -1,3 +1,5 @@
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +11,7 @@ import psutil
 import pytest
 
 from infra import ray_cluster
+from tests.conftest import ROOT
 from tests.waiting import until
 
 TOO_SLOW = "The current node timed out during startup.\nThis could happen because some of the raylet failed to startup."
@@ -135,3 +138,64 @@ def test_ray_starts_no_cluster_by_itself() -> None:
     alone = "import ray, infra.ray_cluster\ntry: ray.put(1)\nexcept Exception: print(ray.is_initialized())"
     said = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=True)
     assert said.stdout == "False\n"
+
+
+LOOK = """
+import json, os, stat, sys
+from pathlib import Path
+import grpc, psutil, ray
+from infra import leftovers, ray_cluster
+
+def nodes(token):
+    with grpc.insecure_channel(ray.get_runtime_context().gcs_address) as channel:
+        call = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo")
+        try:
+            call(b"", metadata=[("authorization", f"Bearer {token}")] if token else [], timeout=30)
+            return "OK"
+        except grpc.RpcError as error:
+            return error.code().name
+
+with ray_cluster.ray_cluster():
+    ray_cluster.connect(1)
+    of_ray = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    (folder,) = leftovers.temporary().glob(f"{leftovers.PREFIX}{leftovers.myself()}-*")
+    token = os.environ["RAY_AUTH_TOKEN"]
+    written = [path for path in Path(folder).rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    seen = {
+        "listening": [c.laddr.ip for p in of_ray for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN],
+        "nodes": [nodes(token), nodes(""), nodes("0" * 64)],
+        "answer": ray.get(ray.remote(lambda: 1).remote()),
+        "mode": stat.S_IMODE(folder.stat().st_mode),
+        "written": list(map(str, written)),
+    }
+print(json.dumps(seen | {
+    "folder": folder.exists(),
+    "left": [p.pid for p in of_ray[1:] if p.is_running() and p.status() != "zombie"],
+    "environment": {name: os.environ.get(name) for name in ray_cluster.AUTHENTICATION},
+}))
+"""
+
+
+@pytest.mark.machinery
+def test_a_cluster_of_a_run_is_there_for_nobody_else_and_leaves_nothing(tmp_path: Path) -> None:
+    given = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": "of-another-cluster", "RAY_AUTH_TOKEN_PATH": None}
+    variables = {name: value for name, value in given.items() if value}
+    looked = subprocess.run(
+        [sys.executable, "-c", LOOK],
+        cwd=ROOT,
+        env=os.environ | {"HOME": str(tmp_path)} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert looked.returncode == 0, looked.stderr
+    seen = json.loads(looked.stdout.splitlines()[-1])
+    assert {address.removeprefix("::ffff:") for address in seen["listening"]} == {"127.0.0.1"}
+    assert seen["nodes"] == ["OK", "UNAUTHENTICATED", "UNAUTHENTICATED"]
+    assert seen["answer"] == 1
+    assert seen["mode"] == 0o700
+    assert not seen["written"]
+    assert not list(tmp_path.rglob("auth_token"))
+    assert not seen["folder"]
+    assert not seen["left"]
+    assert seen["environment"] == given
