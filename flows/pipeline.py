@@ -30,9 +30,11 @@ from flows.running.credentials import load_credentials
 from flows.running.perform import Perform, perform_in_plan, perform_in_run
 from flows.running.reports import print_plan, print_summary, set_up_logging
 from flows.running.review import pull
+from flows.running.stopping import ends_at_once
 from flows.running.waiting import wait_for_people
 from flows.sources_to_prompts import sources_to_prompts
 from infra import storage as stores
+from infra.leftovers import own
 from infra.ray_cluster import ray_cluster
 from tasks import config as configs
 from tasks.config import Config
@@ -82,9 +84,11 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
     settings = configs.load(config, prompts, storage)
     load_credentials(settings)
     check(settings)
+    own()
     root = stores.resolve(settings.storage)
     folder = stores.join(root, "tables")
-    with alone(root) as check_alone, ray_cluster(), job_runner(settings, root, check_alone) as run:
+    with alone(root) as check_alone, job_runner(settings, root, check_alone) as run, ray_cluster():
+        stores.remove_unfinished(root)
         compact(folder)
         pull(settings, root)
         stages = build(settings, root, run, perform_in_run)
@@ -111,6 +115,7 @@ def start_server() -> None:
         ) from None
 
 
+@ends_at_once()
 def main() -> None:
     """Run from the command line; a fault that the user can mend is one line and an exit code."""
     parser = argparse.ArgumentParser(
@@ -121,6 +126,7 @@ def main() -> None:
     parser.add_argument("--storage", help="folder for everything that is made, instead of the config's")
     parser.add_argument("--plan", action="store_true", help="say what would be asked of engines, and ask nothing")
     arguments = parser.parse_args()
+    own()
     try:
         settings = configs.load(arguments.config, arguments.prompts, arguments.storage)
         if settings.credentials_block:

@@ -91,6 +91,7 @@ def rayjob(
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "rayClusterSpec": {
                 "rayVersion": RAY_VERSION,
+                "authOptions": {"mode": "token"},
                 "headGroupSpec": {"rayStartParams": {"num-cpus": "0"}, "template": head},
                 "workerGroupSpecs": [group | {"template": pod_of("ray-worker", image, size, secret)}],
             },
@@ -112,7 +113,7 @@ def run(manifest: Json, say: Callable[[str], None]) -> None:
     Needs to create, get, list, watch and delete RayJobs, to list pods and to get their logs.
 
     Raises:
-        JobRefused: no cluster is configured, or its API server says no.
+        JobRefused: no cluster is configured, its API server says no, or its KubeRay starts Ray without tokens.
         JobFailed: the job ended and did not succeed; carries its message and its last lines.
         JobLost: somebody deleted the job, or the API server stays out of reach.
     """
@@ -122,6 +123,7 @@ def run(manifest: Json, say: Callable[[str], None]) -> None:
     try:
         try:
             create(jobs, job, manifest)
+            check_token(jobs, job)
             follow(states(jobs, job), new_lines(client.CoreV1Api(api), namespace, name), say)
         finally:
             insist(partial(jobs.delete_namespaced_custom_object, **job), otherwise=NOT_FOUND)
@@ -175,6 +177,16 @@ def create(jobs: client.CustomObjectsApi, job: Json, manifest: Json) -> None:
         if monotonic() > deadline:
             raise JobLost(f"an earlier RayJob {job['name']} is being deleted and does not go")
         sleep(PAUSE_SECONDS)
+
+
+def check_token(jobs: client.CustomObjectsApi, job: Json) -> None:
+    """Raise JobRefused where the API server left out of the job that its Ray asks for a token, which it does not know then."""
+    there = insist(partial(jobs.get_namespaced_custom_object, **job), otherwise=NOT_FOUND)
+    if there and there["spec"]["rayClusterSpec"].get("authOptions", {}).get("mode") != "token":
+        raise JobRefused(
+            "this KubeRay starts Ray without token authentication, so that all who reach it could run code there: install "
+            "KubeRay 1.5.1 or later, with its resource definitions, and run again"
+        )
 
 
 def follow(changes: Iterator[Json], lines: Iterator[list[str]], say: Callable[[str], None]) -> None:

@@ -4,9 +4,10 @@ In: the storage's address. Out: a context in which no other run is inside, on th
 that says whether that still holds.
 On disk the kernel holds the lock and lets go when the process ends, however it ends. In a bucket it is a lease: an object
 that its holder rewrites every few seconds with `If-Match`. Nobody compares clocks: a lease that does not change while
-another run watches it is dead, and that run takes it over.
+another run watches it is dead, and that run takes it over. What is pushed onto `UNTIL_THE_END` is held until this process ends.
 """
 
+import atexit
 import errno
 import fcntl
 import json
@@ -15,13 +16,15 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from time import sleep
 
 from infra import storage
 
 SECONDS_BETWEEN_BEATS = 5.0
 SECONDS_TO_LIVE = 20.0
+UNTIL_THE_END = ExitStack()
+atexit.register(UNTIL_THE_END.close)
 
 
 class Held(Exception):

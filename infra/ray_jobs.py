@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 SECONDS_BETWEEN_TRIES = 2.0
+SECONDS_TO_ANSWER = 30.0
 MOST_TRIES = 30
 
 
@@ -26,14 +28,15 @@ def run(address: str, name: str, command: str, say: Callable[[str], None]) -> No
     Whatever `say` raises stops the job. Lines are passed again after a lost connection.
 
     Raises:
-        JobFailed: the job failed or was stopped, or the cluster does not answer.
+        JobFailed: the job failed or was stopped, or the cluster does not answer, or answers those who have no token.
     """
     try:
-        client = JobSubmissionClient(address)
-        job = find_or_submit(client, name, command)
-    except (OSError, RuntimeError, AuthenticationError) as error:
-        raise JobFailed(f"no Ray cluster takes jobs at {address}: {str(error).splitlines()[0]}") from None
-    try:
+        try:
+            check_token(address)
+            client = JobSubmissionClient(address)
+            job = find_or_submit(client, name, command)
+        except (OSError, RuntimeError, AuthenticationError) as error:
+            raise JobFailed(f"no Ray cluster takes jobs at {address}: {str(error).splitlines()[0]}") from None
         for line in output(client, job):
             say(line)
     except JobFailed:
@@ -46,9 +49,20 @@ def run(address: str, name: str, command: str, say: Callable[[str], None]) -> No
         raise JobFailed(client.get_job_info(job).message or f"the job ended as {status}")
 
 
+def check_token(address: str) -> None:
+    """Raise JobFailed where the cluster tells its jobs, and so takes some, to those who show no token."""
+    # As Ray's own client asks, with the proxies and certificates that it goes by; what a proxy may answer instead is a page.
+    said = requests.get(f"{address.rstrip('/')}/api/jobs/", timeout=SECONDS_TO_ANSWER)
+    if said.ok and "json" in said.headers.get("Content-Type", ""):
+        raise JobFailed(
+            f"the Ray cluster at {address} takes jobs from all who reach it: start all of it with RAY_AUTH_MODE=token, give "
+            "this process its token in RAY_AUTH_TOKEN, and run again"
+        )
+
+
 def stop(address: str, name: str) -> None:
     """Stop what is at work under `name`, and wait until it is; where the cluster does not answer there is nothing to do."""
-    with suppress(OSError, RuntimeError):
+    with suppress(OSError, RuntimeError, AuthenticationError):
         client = JobSubmissionClient(address)
         for job, status in jobs_of(client, name).items():
             if not status.is_terminal():

@@ -7,9 +7,10 @@ import errno
 import glob
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import BinaryIO
 from urllib.parse import unquote
@@ -19,7 +20,7 @@ from botocore.exceptions import BotoCoreError, EndpointConnectionError
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from infra import snapshot
+from infra import leftovers, snapshot
 from infra.snapshot import Found, Info, Snapshot
 
 FAULTS = (OSError, BotoCoreError)
@@ -34,6 +35,10 @@ IN_FRONT = ("simplecache", "filecache", "blockcache", "zip", "tar")
 """Schemes that may stand in front of an address in a chain: a cache, an archive."""
 FILE = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
 """How an absolute local path begins that is written as a URI."""
+UNFINISHED = re.compile(r".+?(\.(?P<owner>[0-9a-f]{4}-[0-9]+))?\.[0-9a-f]{32}\.partial|tmp_[0-9a-f]{32}\.parquet")
+"""Names of files that are not whole yet: ours, with the process that writes them, and those of tables that DuckDB writes."""
+SECONDS_TO_WRITE = 3600
+"""A file that is not whole and did not change for so long has no writer any more."""
 SECRET = re.compile(r"(?<=://)[^/\s]*:[^/\s]*@|(?<=https://)[^/\s]*@|(?<=http://)[^/\s]*@|[?#]((?!::)[^\s'\"])*")
 """What may be a credential in an address: a user's password, whatever stands before a web host, a query, a fragment."""
 
@@ -157,7 +162,7 @@ def write_bytes(uri: str, content: bytes) -> None:
         fs.pipe_file(path, content)
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    partial = unfinished(path)
     try:
         with open(partial, "wb") as file:
             file.write(content)
@@ -165,6 +170,27 @@ def write_bytes(uri: str, content: bytes) -> None:
     finally:
         if os.path.exists(partial):
             os.remove(partial)
+
+
+def unfinished(path: str) -> str:
+    """Where a file on disk is written before it is whole."""
+    return f"{path}.{leftovers.myself()}.{uuid.uuid4().hex}.partial"
+
+
+def remove_unfinished(root: str) -> None:
+    """Delete what writers that were killed left below the folder `root`: others may be writing there; a bucket shows none."""
+    for folder, _, files in os.walk(root) if "://" not in root else ():
+        for path in (os.path.join(folder, file) for file in files if UNFINISHED.fullmatch(file)):
+            with suppress(OSError):
+                if is_left(path):
+                    os.remove(path)
+
+
+def is_left(path: str) -> bool:
+    """Whether nobody writes an unfinished file any more."""
+    named = UNFINISHED.fullmatch(os.path.basename(path))
+    owner = named["owner"] if named else None
+    return (owner is not None and leftovers.is_dead(owner)) or time.time() - os.stat(path).st_mtime > SECONDS_TO_WRITE
 
 
 def exists(uri: str) -> bool:
@@ -300,7 +326,7 @@ def create(uri: str, content: bytes) -> str | None:
         with conditions(uri):
             return told_etag(fs.pipe_file(path, content, mode="create"))
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    partial = unfinished(path)
     with open(partial, "wb") as file:
         file.write(content)
     try:

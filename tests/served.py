@@ -17,7 +17,7 @@ from uuid import uuid4
 import psutil
 
 from tests.ports import choose_ports
-from tests.processes import program, started_with
+from tests.processes import SECONDS_TO_END, program, started_with
 from tests.waiting import until
 
 LOGIN = "tests:a-login-of-tests"
@@ -144,3 +144,5 @@ def served(folder: Path, config: Path) -> Iterator[Site]:
         site = Site(f"http://127.0.0.1:{port}", home, cron, log, server)
         until(lambda: site.printed("safepairs/nightly"), SECONDS_TO_START, "the deployment is served")
         yield site
+        server.terminate()
+        until(lambda: not started_with(home), SECONDS_TO_END, "SIGTERM ends all that was served")

@@ -6,10 +6,11 @@ the budget. Grain: one function per run.
 
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Semaphore
+from contextlib import ExitStack, contextmanager
+from threading import Condition, Event, Semaphore
 
 from botocore.exceptions import BotoCoreError
+from prefect.exceptions import PrefectSignal
 
 from flows.running.reports import show_progress
 from infra import lock, ray_cluster, ray_jobs, storage
@@ -19,15 +20,19 @@ from tasks.errors import BudgetSpent, ModelError, StorageError
 from tasks.tables import Cost
 from tasks.work.job import Job, Progress, RunJob, Tell, fill, read_line
 
+SECONDS_BETWEEN_STOPS = 2.0
+
 
 @contextmanager
 def alone(root: str) -> Iterator[Callable[[], None]]:
     """Hold the storage at `root` while the body runs; raises StorageError where another run is at work on it.
 
-    Gives a check that raises StorageError once another run has taken the storage over.
+    Gives a check that raises StorageError once another run has taken the storage over. A body that is told to stop may leave
+    threads at work: then the storage is held until the process ends.
     """
     try:
-        with lock.exclusive(root) as still_held:
+        with ExitStack() as hold:
+            still_held = hold.enter_context(lock.exclusive(root))
 
             def check() -> None:
                 if not still_held():
@@ -36,7 +41,13 @@ def alone(root: str) -> Iterator[Callable[[], None]]:
                         "what is answered is kept, run again after the other's end"
                     )
 
-            yield check
+            try:
+                yield check
+            except (Exception, PrefectSignal):
+                raise
+            except BaseException:
+                lock.UNTIL_THE_END.push(hold.pop_all())
+                raise
     except lock.Held as held:
         raise StorageError(
             f"storage {root}: another run is at work on it, {held}; wait for its end, then run again"
@@ -52,12 +63,33 @@ def job_runner(config: Config, root: str, check_alone: Callable[[], None]) -> It
     `check_alone` is called after each block, and stops the run by what it raises. The budget is looked at then, too, and
     before a job starts.
 
-    What ends the body early, a cancellation for one, stops the jobs that are still at work on other machines: they are
-    followed by threads, which hear of it only by that. The function raises what `tasks.work.job.fill` raises, and BudgetSpent.
+    What ends the body early, a cancellation for one, stops the jobs that are still at work, and waits until none is: they are
+    followed by threads, which hear of it only by that. None is started any more. The function raises what
+    `tasks.work.job.fill` raises, and BudgetSpent.
     """
     slots = Semaphore(config.cluster.jobs)
     spent: dict[str, Cost] = {}
-    at_work: dict[str, Job] = {}
+    at_work: list[Job] = []
+    changed, ended = Condition(), Event()
+
+    def check_going_on(job: Job) -> None:
+        if ended.is_set():
+            raise ModelError(f"{job.name}: its run has ended; what is answered is kept, run again") from None
+
+    @contextmanager
+    def working(job: Job) -> Iterator[None]:
+        with changed:
+            check_going_on(job)
+            at_work.append(job)
+        try:
+            yield
+        except Exception:
+            check_going_on(job)
+            raise
+        finally:
+            with changed:
+                at_work.remove(job)
+                changed.notify_all()
 
     def run(job: Job, tell: Tell) -> None:
         show = show_progress(job)
@@ -66,23 +98,25 @@ def job_runner(config: Config, root: str, check_alone: Callable[[], None]) -> It
             spent[job.id] = progress.cost
             tell(progress)
             show(progress)
+            check_going_on(job)
             check_alone()
             keep_to(config.budget, sum(spent.values(), Cost()), job.name)
 
         with slots:
             keep_to(config.budget, sum(spent.values(), Cost()), job.name)
-            at_work[job.id] = job
-            try:
+            with working(job):
                 place(config.cluster, job, root, told)
-            finally:
-                del at_work[job.id]
 
     try:
         yield run
-    except BaseException:
-        for job in list(at_work.values()):
-            stop(config.cluster, job)
-        raise
+    finally:
+        with changed:
+            ended.set()
+        while at_work:
+            for job in list(at_work):
+                stop(config.cluster, job)
+            with changed:
+                changed.wait_for(lambda: not at_work, SECONDS_BETWEEN_STOPS)
 
 
 def keep_to(budget: Budget, spent: Cost, name: str) -> None:
@@ -108,7 +142,7 @@ def place(cluster: Cluster, job: Job, root: str, tell: Tell) -> None:
 
 
 def stop(cluster: Cluster, job: Job) -> None:
-    """End a job on another machine; one on this machine ends with this process."""
+    """End a job on another machine; one on this machine ends with the cluster of this process."""
     match cluster:
         case Attach(address=address):
             ray_jobs.stop(address, job_name(job))

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from flows.running.credentials import load_credentials
 from flows.running.reports import WIDTH
+from flows.running.stopping import ends_at_once
 from infra import label_studio
 from infra import storage as stores
 from tasks import config as configs
@@ -147,6 +148,7 @@ def print_counts(root: str) -> None:
     console.print(table if table.row_count else "people    have said nothing yet")
 
 
+@ends_at_once()
 def main() -> None:
     """Run from the command line; a fault that the user can mend is one line and an exit code."""
     parser = argparse.ArgumentParser(

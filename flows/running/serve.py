@@ -1,4 +1,4 @@
-"""Serve the parent flow as the deployment `nightly`, which a schedule starts; stop with Ctrl-C.
+"""Serve the parent flow as the deployment `nightly`, which a schedule starts; Ctrl-C or SIGTERM end it and its runs.
 
 Needs a Prefect server at PREFECT_API_URL, which `make serve` starts. Runs, retries, artifacts and logs are in its UI.
 """
@@ -7,9 +7,13 @@ import sys
 
 from flows.pipeline import pipeline
 from flows.running.allowed import allow
+from flows.running.stopping import ends_at_once
 from tasks.config import load
 from tasks.errors import SafePairsError
 from tasks.preflight import check
+
+SECONDS_FOR_RUNS = 10.0
+"""What a run at work has to stop its jobs on other machines."""
 
 if __name__ == "__main__":
     cron, config, prompts, storage = [*sys.argv[1:], "", "", "", ""][:4]
@@ -19,4 +23,5 @@ if __name__ == "__main__":
     except SafePairsError as error:
         sys.exit(f"error: {error}")
     allow(parameters)
-    pipeline.serve(name="nightly", cron=cron or None, parameters=parameters, limit=1)
+    with ends_at_once(SECONDS_FOR_RUNS):
+        pipeline.serve(name="nightly", cron=cron or None, parameters=parameters, limit=1)

@@ -70,7 +70,7 @@ class Candidate:
 
 
 def write_candidate(config: Config, stages: Sequence[Stage], version: str, fingerprint: str, root: str) -> Candidate:
-    """Write all data files and the card below `<root>/candidates/`, over what an earlier try of the same data left.
+    """Write all data files and the card below `<root>/candidates/`, in place of what earlier tries left.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -83,7 +83,7 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
     tables["agreement"] = agreement(patterns, config.seed, folder)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
     with warehouse.writing(uri):
-        storage.remove(uri)
+        remove_superseded(root, fingerprint)
         with warehouse.opened(tables) as together:
             for path, selected, parameters in datasets(config):
                 warehouse.write(together.connection, selected, storage.join(uri, path), parameters)
@@ -91,6 +91,18 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
                 warehouse.write(together.connection, f"FROM {name}", storage.join(uri, path), {})
             write_card(config, version, together, uri)
     return Candidate(version, uri, tuple(describe_files(uri)), fingerprint)
+
+
+def remove_superseded(root: str, fingerprint: str) -> None:
+    """Delete the candidates of the same data, whatever their version, and those that the gate has not judged to the end.
+
+    Nobody else may be at work on the storage.
+    """
+    folder = storage.join(root, "candidates")
+    for candidate in storage.folders(folder) if storage.exists(folder) else []:
+        is_judged = storage.exists(storage.join(candidate, "gate/verdict.json"))
+        if candidate.endswith(f"-{fingerprint[:8]}") or not is_judged:
+            storage.remove(candidate)
 
 
 def annotations(tables: Tables) -> dict[str, str]:

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.drill.machines import ROOT, Machines, kill, spawn
+from tests.drill.machines import ROOT, Machines, kill, of_session, spawn
 from tests.drill.runs import BLOCK_ROWS, REQUESTS, Ended, Run
 from tests.waiting import until
 
 OLD_COMMIT = "74a39ba"
 """The oldest version whose requests have the names that they have now."""
 SECONDS_AWAY = 30
+SECONDS_TO_STOP = 10
 LETTERS = 120
 FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -98,6 +99,27 @@ def driver_killed(drill: Drill) -> tuple[str, Run]:
     twins = [job for job in drill.machines.ray.jobs() if (job.submission_id or "").startswith(before[0][:-2])]
     must(len(twins) == 1, f"the job was started {len(twins)} times")
     return f"{said}, found its job at work", run
+
+
+def stopped_while_ray_starts(drill: Drill) -> tuple[str, Run]:
+    """Ctrl-C while Ray starts"""
+    run = Run(drill.machines, drill.machines.folder / "stopped", local=True)
+    driver = run.start()
+    store = Path(run.storage) / "tables/completions"
+    until(lambda: driver.process.poll() is not None or any(store.glob("*/columns-*")), 100, "a job has begun")
+    told = time.monotonic()
+    os.killpg(driver.process.pid, signal.SIGINT)
+    ended = driver.wait()
+    took = time.monotonic() - told
+    left = of_session(driver.process.pid)
+    must(ended.code == 128 + signal.SIGINT and not ended.traceback, f"exit {ended.code}")
+    must(took < SECONDS_TO_STOP and not left, f"{took:.0f} s, {len(left)} processes at work after it")
+    run.snapshot()
+    asked = len(run.asked())
+    run.local = False
+    run.write_config()
+    run.give(drill.reference)
+    return f"ended in {took:.1f} s with all that it started, {asked} asked; {finish(run)}", run
 
 
 def engine_killed(drill: Drill) -> tuple[str, Run]:
@@ -363,6 +385,7 @@ def garbage(drill: Drill) -> tuple[str, Run]:
 
 FAULTS: dict[str, Fault] = {
     "driver": driver_killed,
+    "stop": stopped_while_ray_starts,
     "engine": engine_killed,
     "node": node_killed,
     "prefect": prefect_killed,

@@ -50,6 +50,18 @@ def spawn(command: list[str], environment: Mapping[str, str], log: Path) -> subp
         )
 
 
+def of_session(session: int) -> list[psutil.Process]:
+    """The processes that share a session."""
+    return [one for one in psutil.process_iter() if session_of(one.pid) == session]
+
+
+def session_of(pid: int) -> int:
+    """The session of a process; 0 where it has ended."""
+    with suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return 0
+
+
 def kill(pid: int) -> None:
     """`kill -9` of a process and of all below it."""
     with suppress(psutil.NoSuchProcess):

@@ -1,18 +1,22 @@
+import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.exceptions import Pause, TerminationSignal
 
 from flows.pipeline import main, plan
 from flows.prompts_to_responses import prompts_to_responses
 from flows.running import clusters
 from flows.running.clusters import alone, job_runner, manifest
 from flows.running.perform import perform_in_plan, perform_in_run
+from infra import lock
 from tasks import config as configs
 from tasks.config import Cluster, KubeRay
 from tasks.engines.scripted import Scripted
@@ -25,6 +29,7 @@ from tests.conftest import ROOT, asked, write_config
 from tests.flows.here import run_here
 from tests.processes import own_environment
 from tests.tasks.work.here import fill_here
+from tests.waiting import until
 
 BLOCK_ROWS = 8
 OF_A_RESPONDER = 12 * 3
@@ -128,6 +133,63 @@ def test_a_ray_job_on_kubernetes_is_sized_by_its_model() -> None:
 
 def test_two_runs_do_not_work_on_one_storage(tmp_path: Path) -> None:
     with alone(str(tmp_path)), pytest.raises(StorageError, match="another run is at work"), alone(str(tmp_path)):
+        pass
+
+
+@pytest.mark.parametrize("stopping", [KeyboardInterrupt(), TerminationSignal(signal.SIGTERM), StorageError("")])
+def test_a_run_that_is_told_to_stop_has_no_job_at_work_behind_it_and_starts_none(
+    tmp_path: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch, stopping: BaseException
+) -> None:
+    at_work, stopped, ends = Counter[str](), Counter[str](), Counter[str]()
+    places = threading.Semaphore(0)
+
+    def place(cluster: Cluster, job: Job, root: str, tell: Tell) -> None:
+        at_work[job.name] += 1
+        places.acquire()
+        at_work[job.name] -= 1
+        raise ModelError("the job was stopped")
+
+    def stop(cluster: Cluster, job: Job) -> None:
+        stopped[job.name] += 1
+        if stopped[job.name] == 2:  # the first one came before the cluster knew the job
+            places.release()
+
+    def work(job: Job) -> None:
+        try:
+            run(job, lambda _: None)
+        except ModelError as error:
+            ends[str(error)] += 1
+
+    monkeypatch.setattr(clusters, "place", place)
+    monkeypatch.setattr(clusters, "stop", stop)
+    monkeypatch.setattr(clusters, "SECONDS_BETWEEN_STOPS", 0.01)
+    config = configs.load(str(add(write_config(tmp_path), '\n[cluster]\nkind = "local"\njobs = 2\n')))
+    threads = [threading.Thread(target=work, args=(job(f"job {n}"),)) for n in range(4)]
+
+    def start_and_stop() -> None:
+        for thread in threads:
+            thread.start()
+        until(lambda: len(at_work) == 2)
+        raise stopping
+
+    with pytest.raises(type(stopping)), job_runner(config, str(tmp_path), lambda: None) as run:
+        start_and_stop()
+    assert at_work.total() == 0
+    for thread in threads:
+        thread.join()
+    assert len(at_work) == 2
+    assert len(ends) == ends.total() == 4
+    assert all("its run has ended" in end for end in ends)
+
+
+def test_a_storage_is_held_until_the_end_by_a_body_that_was_told_to_stop(tmp_path: Path) -> None:
+    for ends, is_held in ((StorageError, False), (Pause, False), (KeyboardInterrupt, True)):
+        with pytest.raises(ends), alone(str(tmp_path)):
+            raise ends
+        with nullcontext() if not is_held else pytest.raises(StorageError, match="at work"), alone(str(tmp_path)):
+            pass
+    lock.UNTIL_THE_END.close()
+    with alone(str(tmp_path)):
         pass
 
 

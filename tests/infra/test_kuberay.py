@@ -128,6 +128,13 @@ def test_a_name_that_kuberay_would_ignore_is_refused(name: str) -> None:
         )
 
 
+def test_a_kuberay_that_would_start_ray_without_tokens_is_refused_and_left_empty(server: KubernetesServer) -> None:
+    server.knows_tokens = False
+    with pytest.raises(kuberay.JobRefused, match=r"1\.5\.1"):
+        kuberay.run(manifest(), Said(lambda: server.update(NAME, **COMPLETE)))
+    assert server.jobs == {}
+
+
 def test_a_job_that_completes_is_heard_and_deleted(server: KubernetesServer) -> None:
     def finish() -> None:
         server.print_line(NAME, '{"two": 2}')

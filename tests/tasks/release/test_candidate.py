@@ -1,0 +1,15 @@
+from infra import storage
+from tasks.release.candidate import remove_superseded
+
+
+def test_only_candidates_of_other_data_that_the_gate_has_judged_stay(root: str) -> None:
+    folder = storage.join(root, "candidates")
+    judged, same, half = "2026.11.27-aaaaaaaa", "2026.11.28-bbbbbbbb", "2026.11.29-cccccccc"
+    remove_superseded(root, "b" * 32)
+    for name in (judged, same, half):
+        storage.write_bytes(storage.join(folder, name, "prompts", "train.parquet"), b"rows")
+        if name != half:
+            storage.write_bytes(storage.join(folder, name, "gate", "verdict.json"), b"{}")
+    storage.write_bytes(storage.join(folder, half, "gate", "docs", "index.html"), b"page")
+    remove_superseded(root, "b" * 32)
+    assert storage.folders(folder) == [storage.join(folder, judged)]
