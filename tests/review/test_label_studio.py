@@ -44,8 +44,13 @@ def second_person(client: httpx.Client) -> int:
     return int(users[1]["id"])
 
 
-def tasks_on(client: httpx.Client, config: Config, kind: Any) -> list[Row]:
+def project_on(client: httpx.Client, config: Config, kind: Any) -> int:
     (number,) = (n for n, found in label_studio.projects(client) if found == title(kind, config.name))
+    return number
+
+
+def tasks_on(client: httpx.Client, config: Config, kind: Any) -> list[Row]:
+    number = project_on(client, config, kind)
     tasks = label_studio.pages(client, "/api/tasks/", label_studio.TASKS, "tasks", "total", project=number)
     return sorted(tasks, key=lambda task: task["id"])
 
@@ -108,7 +113,7 @@ def test_an_export_saved_by_hand_says_the_same_as_a_pull(tmp_path: Path, server:
         annotate(client, task, UNSAFE, 1)
     pull(config, root)
     pulled, _ = stages(tmp_path)
-    number = tasks_on(client, config, "answers")[0]["project"]
+    number = project_on(client, config, "answers")
     content = client.get(f"/api/projects/{number}/export", params={"exportType": "JSON", "download_all_tasks": True})
     (tmp_path / "people/saved.json").write_bytes(content.content)
     both, _ = stages(tmp_path)
@@ -157,7 +162,7 @@ def test_markup_in_an_answer_is_shown_as_text_and_models_only_after_the_choice(
         page.fill("input[name=password]", PASSWORD)
         with page.expect_navigation(url=lambda url: "/user/login" not in url):
             page.click("button[type=submit]")
-        page.goto(f"{server}/projects/{task['project']}/data?task={task['id']}")
+        page.goto(f"{server}/projects/{project_on(client, config, 'answers')}/data?task={task['id']}")
         expect(page.locator("label").filter(has_text=re.compile("^unsafe"))).to_be_visible()
         expect(page.get_by_text(HOSTILE, exact=True).last).to_be_visible()
         models = page.get_by_text("What models say").filter(visible=True)
