@@ -111,6 +111,8 @@ def take(uri: str, holder: str) -> str:
     if seen is not None and storage.etag(uri) == seen:
         with suppress(FileExistsError, FileNotFoundError):
             return storage.replace(uri, content(holder, 0), seen)
+    if storage.etag(uri) is None:
+        raise Held("which has just ended")
     raise Held(told(uri).get("who", "which does not say who it is"))
 
 

@@ -185,7 +185,7 @@ def test_a_run_that_is_told_to_stop_has_no_job_at_work_behind_it_and_starts_none
 def test_a_storage_is_held_until_the_end_by_a_body_that_was_told_to_stop(tmp_path: Path) -> None:
     for ends, is_held in ((StorageError, False), (Pause, False), (KeyboardInterrupt, True)):
         with pytest.raises(ends), alone(str(tmp_path)):
-            raise ends
+            raise ends("told")
         with nullcontext() if not is_held else pytest.raises(StorageError, match="at work"), alone(str(tmp_path)):
             pass
     lock.UNTIL_THE_END.close()
