@@ -12,4 +12,5 @@ def test_only_candidates_of_other_data_that_the_gate_has_judged_stay(root: str) 
             storage.write_bytes(storage.join(folder, name, "gate", "verdict.json"), b"{}")
     storage.write_bytes(storage.join(folder, half, "gate", "docs", "index.html"), b"page")
     remove_superseded(root, "b" * 32)
-    assert storage.folders(folder) == [storage.join(folder, judged)]
+    # Some buckets go on naming folders that are empty.
+    assert {uri.removeprefix(f"{folder}/").split("/")[0] for uri in storage.found_below(folder)} == {judged}
