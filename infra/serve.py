@@ -5,20 +5,21 @@ made. Whoever calls the API has to log in: with `PREFECT_SERVER_API_AUTH_STRING`
 in `<PREFECT_HOME>/login`, which nobody else can read. Run as `python -m infra.serve PORT CRON CONFIG PROMPTS STORAGE`.
 """
 
+import http.client
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 USER = "safepairs"
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_END = 20.0
+SECONDS_TO_ANSWER = 10.0
 
 
 def login(home: Path) -> str:
@@ -64,16 +65,19 @@ def environment(port: int, auth: str) -> dict[str, str]:
     )
 
 
-def wait_until_healthy(server: subprocess.Popen[bytes], port: int) -> None:
-    """Wait for the server that was started; ends the process if it ends, as it does where another one has its port."""
-    while server.poll() is None:
+def wait_until_healthy(server: subprocess.Popen[bytes], port: int, told: Sequence[int]) -> None:
+    """Wait for the server that was started, or for a signal.
+
+    Ends the process if the server ends, as it does where another one has its port.
+    """
+    while server.poll() is None and not told:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=SECONDS_TO_ANSWER):
                 break
-        except (urllib.error.URLError, ConnectionError):
+        except (OSError, http.client.HTTPException):
             time.sleep(SECONDS_BETWEEN_LOOKS)
     time.sleep(2 * SECONDS_BETWEEN_LOOKS)
-    if server.poll() is not None:
+    if server.poll() is not None and not told:
         sys.exit(f"error: the Prefect server did not start; if another one answers on port {port}, give another PORT")
 
 
@@ -88,32 +92,29 @@ def end(processes: list[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def stop(number: int, _: FrameType | None) -> None:
-    """End at the first signal, and hear no other."""
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)
-    sys.exit(128 + number)
-
-
 def main(port: int, *served: str) -> int:
     """Serve until one of the two processes ends, or a signal comes; the exit code."""
+    told: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+        # Nothing is left at once: a process that is just being started would not be known yet.
+        signal.signal(number, lambda number, _: told.append(number))
     values = environment(port, login(Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))))
     prefect = str(Path(sys.executable).parent / "prefect")
+    server = [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     started: list[subprocess.Popen[bytes]] = []
     try:
-        started.append(
-            subprocess.Popen([prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)], env=values)
-        )
-        wait_until_healthy(started[0], port)
-        started.append(subprocess.Popen([sys.executable, "-m", "flows.running.serve", *served], env=values))
-        while all(process.poll() is None for process in started):
+        started.append(subprocess.Popen(server, env=values))
+        wait_until_healthy(started[0], port, told)
+        if not told:
+            started.append(subprocess.Popen([sys.executable, "-m", "flows.running.serve", *served], env=values))
+        while not told and all(process.poll() is None for process in started):
             time.sleep(SECONDS_BETWEEN_LOOKS)
-        return max(process.poll() or 0 for process in started)
+        return 128 + told[0] if told else max(process.poll() or 0 for process in started)
     finally:
         end(started)
 
 
 if __name__ == "__main__":
+    if not sys.argv[1].isdecimal():
+        sys.exit(f"error: PORT={sys.argv[1]} is no number")
     sys.exit(main(int(sys.argv[1]), *sys.argv[2:]))

@@ -91,6 +91,8 @@ def below(uri: str, folder: str) -> bool:
     """Whether the file that `uri` names is `folder` or stands in it: links on disk are followed, a chain ends in its file."""
     inner, outer = (resolve(address.split("::")[-1] if SCHEME.match(address) else address) for address in (uri, folder))
     if "://" in inner or "://" in outer:
+        if not inner.isprintable():  # some are left out of an address before it is asked for
+            return False
         upward = {".", ".."} & set(re.split(r"[/\\]", unquote(inner)))
         return not upward and f"{inner}/".startswith(f"{outer.rstrip('/')}/")
     inner, outer = os.path.realpath(inner), os.path.realpath(outer)

@@ -92,23 +92,25 @@ def be_silent() -> None:
 
 def end(number: int, terminal: int, seconds: float) -> None:
     """End all that this process started, what starts meanwhile too, then itself; only then the storage is let go."""
-    signal_all(psutil.Process.terminate, seconds)
-    deadline = time.monotonic() + SECONDS_TO_KILL  # one that waits for a disk cannot be ended
-    while signal_all(psutil.Process.kill, SECONDS_TO_KILL) and time.monotonic() < deadline:
-        pass
-    letting_go = threading.Thread(target=lock.UNTIL_THE_END.close, daemon=True)
-    letting_go.start()
-    letting_go.join(SECONDS_TO_LET_GO)
-    name = signal.Signals(number).name
-    os.write(terminal, f"stopped by {name}; what is answered is kept: run again to go on\n".encode())
-    os._exit(128 + number)
+    try:
+        signal_all(psutil.Process.terminate, seconds)
+        deadline = time.monotonic() + SECONDS_TO_KILL  # one that waits for a disk cannot be ended
+        while signal_all(psutil.Process.kill, SECONDS_TO_KILL) and time.monotonic() < deadline:
+            pass
+        letting_go = threading.Thread(target=lock.UNTIL_THE_END.close, daemon=True)
+        letting_go.start()
+        letting_go.join(SECONDS_TO_LET_GO)
+        name = signal.Signals(number).name
+        os.write(terminal, f"stopped by {name}; what is answered is kept: run again to go on\n".encode())
+    finally:  # whoever read what it writes may have gone before it
+        os._exit(128 + number)
 
 
 def signal_all(signalled: Callable[[psutil.Process], None], seconds: float) -> bool:
     """Signal all processes below this one, and wait for them to end; whether there were any."""
     children = psutil.Process().children(recursive=True)
     for child in children:
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.Error):
             signalled(child)
     psutil.wait_procs(children, seconds)
     return bool(children)

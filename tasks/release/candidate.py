@@ -83,7 +83,8 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
     tables["agreement"] = agreement(patterns, config.seed, folder)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint[:8]}")
     with warehouse.writing(uri):
-        remove_superseded(root, fingerprint)
+        storage.remove(uri)
+        remove_unjudged(root)
         with warehouse.opened(tables) as together:
             for path, selected, parameters in datasets(config):
                 warehouse.write(together.connection, selected, storage.join(uri, path), parameters)
@@ -93,15 +94,14 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
     return Candidate(version, uri, tuple(describe_files(uri)), fingerprint)
 
 
-def remove_superseded(root: str, fingerprint: str) -> None:
-    """Delete the candidates of the same data, whatever their version, and those that the gate has not judged to the end.
+def remove_unjudged(root: str) -> None:
+    """Delete the candidates that the gate has not judged to the end; the others may wait for people.
 
     Nobody else may be at work on the storage.
     """
     folder = storage.join(root, "candidates")
     for candidate in storage.folders(folder) if storage.exists(folder) else []:
-        is_judged = storage.exists(storage.join(candidate, "gate/verdict.json"))
-        if candidate.endswith(f"-{fingerprint[:8]}") or not is_judged:
+        if not storage.exists(storage.join(candidate, "gate/verdict.json")):
             storage.remove(candidate)
 
 

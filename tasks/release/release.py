@@ -14,10 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, TypeAdapter
-from typing_extensions import TypedDict
+from typing import Any, Literal
 
 from infra import storage
 from tasks import warehouse
@@ -31,48 +28,8 @@ from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
 
-
-class Pointer(TypedDict):
-    """What leads to the latest release."""
-
-    version: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)+$")]
-
-
-class Said(TypedDict):
-    """What is read in a verdict."""
-
-    said: str
-
-
-class Named(TypedDict):
-    """What catalogs read of a file in a manifest."""
-
-    path: str
-
-
-class Listed(TypedDict):
-    """What catalogs read in a manifest."""
-
-    files: list[Named]
-
-
-class File(Named):
-    """What is read of a file in a manifest."""
-
-    sha256: str
-    rows: int | None
-
-
-class Manifest(TypedDict):
-    """What is read in a manifest."""
-
-    version: str
-    fingerprint: str
-    files: list[File]
-    verdict: Said
-
-
-POINTER, LISTED, MANIFEST = TypeAdapter(Pointer), TypeAdapter(Listed), TypeAdapter(Manifest)
+PUBLISHED = b"published"
+"""What stands in the claim of a version once its release is there."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +86,7 @@ def discard_equal(candidate: Candidate, root: str) -> Release | None:
     """
     latest = published(root)
     uri = storage.join(root, "releases", latest["version"]) if latest else ""
-    if latest is None or any(misfits(uri, latest["files"])) or not holds_the_same(candidate, latest, uri):
+    if latest is None or not holds_the_same(candidate, latest, uri) or any(misfits(uri, latest["files"])):
         return None
     equal = equal_address(root, candidate.fingerprint)
     with warehouse.writing(equal):
@@ -225,6 +182,8 @@ def publish(
         storage.write_bytes(storage.join(root, "releases", "catalog.sql"), views.encode())
         pointer = {"version": candidate.version, "manifest_sha256": sha256}
         storage.write_bytes(storage.join(root, "releases", "latest.json"), json.dumps(pointer).encode())
+        # Nobody has that fingerprint: the version stays this release's, wherever the pointer is moved by hand.
+        storage.write_bytes(claim_address(root, candidate.version), PUBLISHED)
     except storage.FAULTS as error:
         raise StorageError(
             f"{address}: not published: {warehouse.reason(error)}; mend the storage and run again"

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from infra import storage
-from tasks.errors import SafePairsError
+from tasks.errors import SafePairsError, one_line
 from tasks.release.catalog import current_catalog
 
 CREDENTIALS = """CREATE SECRET (
@@ -36,6 +36,8 @@ def extension(name: str) -> Path:
 
 def main(root: str) -> None:
     """Start the shell; its exit code is ours."""
+    if fault := storage.root_fault(root):
+        sys.exit(f"error: {one_line(root)}: {fault}")
     folder = storage.resolve(root)
     try:
         views = current_catalog(folder)

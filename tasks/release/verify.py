@@ -78,9 +78,11 @@ def faults_of_people(root: str) -> Iterator[Fault]:
 
 def main(address: str) -> None:
     """Print what does not fit; exit code 1 if anything does not, 2 if the storage cannot be read."""
-    root = storage.resolve(address)
     table = Table("where", "what does not fit")
     try:
+        if fault := storage.root_fault(address):
+            raise StorageError(f"{address}: {fault}")
+        root = storage.resolve(address)
         if not storage.exists(root):
             raise StorageError(f"{address}: nothing stands there; set STORAGE")
         with warehouse.reading(root):

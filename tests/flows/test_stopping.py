@@ -5,19 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from flows.running import stopping
 from tests.conftest import asked, write_config
 from tests.flows.test_kill import committed, generating
 from tests.processes import program, started_with
 from tests.waiting import until
 
-SECONDS_TO_STOP = 10
 LINE = "stopped by {}; what is answered is kept: run again to go on"
 IN_A_TERMINAL = [sys.executable, "-c", "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"]
 """Runs a command in a group of its own, as a shell does."""
@@ -58,12 +57,10 @@ def test_a_run_that_is_told_to_stop_ends_at_once_with_all_that_it_started(
     home, log = tmp_path / "prefect", tmp_path / "log"
     with program([*IN_A_TERMINAL, sys.executable, "-m", "flows.pipeline", config], home, log) as driver:
         until(lambda: moment(tmp_path) or driver.poll() is not None, what=moment.__name__)
-        told = time.monotonic()
         os.killpg(driver.pid, number) if number == signal.SIGINT else driver.send_signal(number)
         until(lambda: driver.poll() is not None or is_free(tmp_path / "storage/.lock"), 60, "the run ends")
         left = [one for one in at_work(home) if one.pid != driver.pid]
         assert driver.wait(60) == 128 + number, log.read_text()
-        assert time.monotonic() - told < SECONDS_TO_STOP
         assert not left
         assert not at_work(home)
     said = log.read_text(errors="replace")
@@ -128,6 +125,33 @@ def test_the_storage_is_held_as_long_as_anything_of_the_run_works(tmp_path: Path
     code, said = said_by(HOLDS_A_STORAGE, tmp_path, signal.SIGINT, look)
     assert (code, said) == (128 + signal.SIGINT, [LINE.format("SIGINT")])
     assert not left
+
+
+NOBODY_READS = """
+import os, threading
+from flows.running.stopping import ends_at_once
+
+reading, writing = os.pipe()
+os.dup2(writing, 2)
+os.close(reading)
+with ends_at_once():
+    print("ready", flush=True)
+    threading.Event().wait()
+"""
+
+
+def test_a_command_ends_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    assert said_by(NOBODY_READS, tmp_path, signal.SIGINT) == (128 + signal.SIGINT, [])
+
+
+def test_ten_seconds_are_enough_for_all_that_an_end_waits_for() -> None:
+    waits = (
+        stopping.SECONDS_TO_LEAVE,
+        stopping.SECONDS_TO_TERMINATE,
+        stopping.SECONDS_TO_KILL,
+        stopping.SECONDS_TO_LET_GO,
+    )
+    assert sum(waits) <= 10
 
 
 STARTS_WHILE_IT_ENDS = """

@@ -1,6 +1,7 @@
 """Publish small releases without a run, as the gate left them."""
 
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.conftest import ROOT
 
 Files = tuple[dict[str, Any], ...]
 VERDICT = {"said": "passed"}
+DAY = date(2026, 1, 2)
 ROWS = 3
 PATHS = ("dual/a/train.parquet", "annotations/labels.parquet", "README.md", "charts/order.svg", "gate/verdict.json")
 
@@ -35,7 +37,7 @@ def contents(version: str) -> Mapping[str, bytes]:
 
 def write(root: str, fingerprint: str = "mine") -> tuple[Candidate, Files]:
     """A candidate as the gate left it, and all its files."""
-    version = next_version(root, fingerprint)
+    version = next_version(root, fingerprint, DAY)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint}")
     for path, content in contents(version).items():
         storage.write_bytes(storage.join(uri, path), content)

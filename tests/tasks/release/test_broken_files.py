@@ -1,5 +1,6 @@
 """What is broken in a storage of releases blocks nothing that does not need it; what needs it says so in one line."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -54,16 +55,17 @@ def test_whatever_stands_for_a_pointer_or_a_manifest_is_one_line(
 ) -> None:
     root = str(tmp_path_factory.mktemp("root"))
     storage.write_bytes(f"{root}/releases/2026.01.01/manifest.json", content)
-    pointer = content if is_pointer else b'{"version": "2026.01.01"}'
+    sha256 = hashlib.sha256(content).hexdigest()
+    pointer = content if is_pointer else json.dumps({"version": "2026.01.01", "manifest_sha256": sha256}).encode()
     storage.write_bytes(f"{root}/releases/latest.json", pointer)
     for use in (published, lambda root: unchanged("mine", root), lambda root: release(root, "mine")):
-        with pytest.raises(StorageError, match=r"/(latest|manifest)\.json: is no ") as raised:
+        with pytest.raises(StorageError, match=rf"/{'latest' if is_pointer else 'manifest'}\.json: is no ") as raised:
             use(root)
         assert len(str(raised.value).splitlines()) == 1
 
 
 def test_a_claim_that_broke_is_another_ones(root: str) -> None:
-    version = next_version(root, "mine")
+    version = next_version(root, "mine", releases.DAY)
     storage.create(claim_address(root, version), b"\xff\x00")
     assert release(root, "mine").version == f"{version}.1"
 

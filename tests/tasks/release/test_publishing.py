@@ -114,6 +114,17 @@ def test_a_version_that_was_published_is_never_written_over(root: str) -> None:
     assert not list(faults(root))
 
 
+def test_a_version_stays_what_it_was_where_the_pointer_was_moved_back(root: str) -> None:
+    pointer = f"{root}/releases/latest.json"
+    releases.release(root, "mine")
+    before = storage.read_bytes(pointer)
+    made = releases.release(root, "theirs")
+    kept = storage.read_bytes(f"{made.uri}/manifest.json")
+    storage.write_bytes(pointer, before)
+    assert releases.release(root, "theirs").version != made.version
+    assert storage.read_bytes(f"{made.uri}/manifest.json") == kept
+
+
 @pytest.mark.parametrize("claim", [b"theirs", b"\xff\x00", b""])
 def test_a_run_cannot_take_the_claim_of_another(root: str, claim: bytes) -> None:
     candidate, files = releases.write(root)
