@@ -182,17 +182,12 @@ def unfinished(path: str) -> str:
 def remove_unfinished(root: str) -> None:
     """Delete what writers that were killed left below the folder `root`: others may be writing there; a bucket shows none."""
     for folder, _, files in os.walk(root) if "://" not in root else ():
-        for path in (os.path.join(folder, file) for file in files if UNFINISHED.fullmatch(file)):
+        for named in filter(None, map(UNFINISHED.fullmatch, files)):
+            path = os.path.join(folder, named[0])
             with suppress(OSError):
-                if is_left(path):
+                is_old = time.time() - os.stat(path).st_mtime > SECONDS_TO_WRITE
+                if is_old or leftovers.is_dead(named["owner"] or ""):
                     os.remove(path)
-
-
-def is_left(path: str) -> bool:
-    """Whether nobody writes an unfinished file any more."""
-    named = UNFINISHED.fullmatch(os.path.basename(path))
-    owner = named["owner"] if named else None
-    return (owner is not None and leftovers.is_dead(owner)) or time.time() - os.stat(path).st_mtime > SECONDS_TO_WRITE
 
 
 def exists(uri: str) -> bool:

@@ -4,7 +4,6 @@ In: the tables of all stages. Out: data files, card and charts below `<storage>/
 Grain of its four datasets: PKU-SafeRLHF's (`prompts`, `qa`, `dual`, `single`).
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,11 +16,10 @@ from tasks import warehouse
 from tasks.config import Config, Judge, Responder
 from tasks.identity import digest, of_code, of_function, query
 from tasks.judging.agreement import agreement, agreement_patterns
+from tasks.release.manifest import sha256_of
 from tasks.tables import INTEGER, REAL, TEXT, Stage, columns, tables_by_name
 from tasks.warehouse import Source, Tables
 
-AT_ONCE = 32 * 2**20
-"""Bytes of a file that are read at once: in a bucket, one request."""
 SPLITS = ("train", "test")
 BY_RESPONDER = ("qa", "dual", "single")
 ANNOTATIONS = {
@@ -158,11 +156,9 @@ def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
     fs = storage.reader(found, uri)
     for file, info in found.items():
         with fs.open(storage.filesystem(file)[1], "rb") as stream:
-            sha256 = hashlib.sha256()
-            while content := stream.read(AT_ONCE):
-                sha256.update(content)
+            sha256 = sha256_of(stream)
             rows = pq.ParquetFile(stream).metadata.num_rows if file.endswith(".parquet") else None
-        yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256.hexdigest(), "bytes": info["size"], "rows": rows}
+        yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256, "bytes": info["size"], "rows": rows}
 
 
 def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:

@@ -10,9 +10,8 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
-from fsspec import AbstractFileSystem
 from pydantic import BaseModel, Field, ValidationError
 
 from infra import storage
@@ -20,6 +19,8 @@ from tasks import warehouse
 from tasks.errors import StorageError, one_line
 
 NAME = "manifest.json"
+AT_ONCE = 32 * 2**20
+"""Bytes of a file that are read at once: in a bucket, one request."""
 Version = Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{2}\.[0-9]{2}(\.[0-9]+)?$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Path = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
@@ -162,15 +163,19 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
                 yield f"{path} is missing"
             elif path not in listed:
                 yield f"{one_line(path)} was added"
-            elif sha256_of(fs, storage.join(folder, path)) != listed[path]:
-                yield f"{path} was changed"
+            else:
+                with fs.open(storage.filesystem(storage.join(folder, path))[1], "rb") as stream:
+                    if sha256_of(stream) != listed[path]:
+                        yield f"{path} was changed"
     except storage.FAULTS as error:
         raise StorageError(
             f"{folder}: cannot be read ({warehouse.reason(error)}); mend the storage and run again"
         ) from None
 
 
-def sha256_of(fs: AbstractFileSystem, uri: str) -> str:
-    """The digest of the file at `uri`, read by `fs`."""
-    with fs.open(storage.filesystem(uri)[1], "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def sha256_of(stream: BinaryIO) -> str:
+    """The digest of a file, which is read to its end."""
+    sha256 = hashlib.sha256()
+    while content := stream.read(AT_ONCE):
+        sha256.update(content)
+    return sha256.hexdigest()
