@@ -80,6 +80,16 @@ def test_what_a_killed_owner_started_is_swept_and_what_others_own_is_left() -> N
         (f"{leftovers.here()}-{'9' * 40}", False),
         (f"{leftovers.here()}-1-{NOBODY}", False),
     ],
+    ids=[
+        "gone",
+        "this process",
+        "the first process",
+        "elsewhere",
+        "nobody",
+        "no number",
+        "a long number",
+        "two numbers",
+    ],
 )
 def test_only_an_owner_of_this_machine_that_is_no_more_is_dead(of: str, is_dead: bool) -> None:
     assert leftovers.is_dead(of) == is_dead
