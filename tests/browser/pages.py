@@ -1,14 +1,14 @@
 """What browser tests share: a page of Chromium, what people do on the pages of a run, and pictures of them."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from playwright.sync_api import APIResponse, Page, Route, expect, sync_playwright
+from playwright.sync_api import Locator, Page, Response, TimeoutError, expect, sync_playwright
 
 from tests.conftest import ROOT
-from tests.served import BUSY, LOGIN, SECONDS_OF_PATIENCE
-from tests.waiting import Late, until
+from tests.served import BUSY, LOGIN
+from tests.waiting import until
 
 OUTPUT = ROOT / "tests/output"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -29,59 +29,73 @@ def browser_page() -> Iterator[Page]:
         )
         page = browser.new_context(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce").new_page()
         page.set_default_timeout(MILLISECONDS_TO_APPEAR)
-        page.route("**/api/**", ask_again)
         yield page
-        page.unroute_all(behavior="ignoreErrors")
         browser.close()
 
 
-def ask_again(route: Route) -> None:
-    """Ask a server of Prefect again while its database is busy, as its own client does and its UI does not."""
-    said: list[APIResponse] = []
+def open_page(page: Page, address: str, shown: Locator) -> None:
+    """Open a page that is to show this, again while it does not: the UI asks once, and its server may be busy."""
 
-    def answered() -> bool:
-        said.append(route.fetch())
-        return said[-1].status not in BUSY
+    def seen() -> bool:
+        with suppress(TimeoutError):
+            page.goto(address)
+            shown.wait_for()
+        return shown.is_visible()
 
-    with suppress(Late):
-        until(answered, SECONDS_OF_PATIENCE)
-    route.fulfill(response=said[-1])
+    until(seen, what=f"{address} is shown")
 
 
 def log_in(page: Page, address: str) -> None:
     """Log in to the Prefect server at this address, which asks for it first."""
-    page.goto(address)
-    page.get_by_role("heading", name="Login").wait_for()
+    heading = page.get_by_role("heading", name="Login")
+    open_page(page, address, heading)
     page.locator("form input").fill(LOGIN)
     page.locator("form button").click()
-    page.get_by_role("heading", name="Login").wait_for(state="hidden")
+    heading.wait_for(state="hidden")
 
 
-def wait_for_state(page: Page, state: str) -> None:
-    """Wait until the page of a run says that it is in this state."""
-    expect(page.get_by_role("banner").get_by_text(state, exact=True)).to_be_visible()
+def press(page: Page, path: str, steps: Callable[[], None]) -> Response:
+    """Take the steps that end in such a request, again while the server is busy; what it answered."""
+    answers: list[Response] = []
+
+    def answered() -> bool:
+        with suppress(TimeoutError):
+            page.reload()
+            with page.expect_response(lambda response: response.url.endswith(path)) as found:
+                steps()
+            answers.append(found.value)
+        return bool(answers) and answers[-1].status not in BUSY
+
+    until(answered, what=f"{path} is answered")
+    return answers[-1]
 
 
 def press_retry(page: Page) -> None:
     """Press `Retry` on the page of a run, and once more when asked whether it is meant."""
-    page.get_by_role("banner").get_by_role("button", name="Retry").click()
-    with page.expect_response(lambda response: response.url.endswith("/set_state")):
+
+    def steps() -> None:
+        page.get_by_role("banner").get_by_role("button", name="Retry").click()
         page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+
+    press(page, "/set_state", steps)
 
 
 def fill_in(page: Page, decision: str, name: str, reason: str) -> str:
     """Press `Resume` on the page of a run, fill in the form and submit it; what the server makes of it."""
-    page.get_by_role("banner").get_by_role("button", name="Resume").click()
-    form = page.get_by_role("dialog")
-    form.locator(".p-select-button__control").press("ArrowDown")  # a click without a hand opens and closes it
-    page.locator(".p-select-option", has_text=decision).click()
-    form.locator("textarea").nth(0).fill(name)
-    form.locator("textarea").nth(1).fill(reason)
-    save(page, f"approval_{decision}")
-    with page.expect_response(lambda response: response.url.endswith("/resume")) as answered:
+
+    def steps() -> None:
+        page.get_by_role("banner").get_by_role("button", name="Resume").click()
+        form = page.get_by_role("dialog")
+        form.locator(".p-select-button__control").press("ArrowDown")  # a click without a hand opens and closes it
+        page.locator(".p-select-option", has_text=decision).click()
+        form.locator("textarea").nth(0).fill(name)
+        form.locator("textarea").nth(1).fill(reason)
+        save(page, f"approval_{decision}")
         form.get_by_role("button", name="Submit").click()
-    assert answered.value.ok, f"{answered.value.status} {answered.value.text()}"
-    return str(answered.value.json()["status"])
+
+    answer = press(page, "/resume", steps)
+    assert answer.ok, f"{answer.status} {answer.text()}"
+    return str(answer.json()["status"])
 
 
 def save(page: Page, name: str) -> None:

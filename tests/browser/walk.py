@@ -11,7 +11,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 from infra import lock
-from tests.browser.pages import browser_page, fill_in, log_in, press_retry, save, wait_for_state
+from tests.browser.pages import browser_page, fill_in, log_in, open_page, press_retry, save
 from tests.conftest import asked, write_config
 from tests.flows.test_kill import committed
 from tests.served import Site
@@ -105,7 +105,6 @@ def walk(site: Site) -> Walk:
         refused = fill_in(page, "reject", "Grace Hopper", "")
         save(page, "approval_refused")
         after_refusal = look(run)
-        page.reload()
         approved = fill_in(page, "approve", "Grace Hopper", "agreement is as before")
         site.read(run)
         completed = look(run)
@@ -151,16 +150,16 @@ def holds_nothing(site: Site, folder: Path) -> bool:
 
 def open_run(page: Page, site: Site, run: dict[str, Any], state: str) -> None:
     """Open the page of the run, which must come to say that it is in this state."""
-    page.goto(f"{site.address}/runs/flow-run/{run['id']}")
-    wait_for_state(page, state)
+    banner = page.get_by_role("banner").get_by_text(state, exact=True)
+    open_page(page, f"{site.address}/runs/flow-run/{run['id']}", banner)
     save(page, f"run_{state.lower()}")
 
 
 def look_at_artifact(page: Page, site: Site, run: dict[str, Any]) -> tuple[list[str], int, str]:
     """What the page of the approval shows as samples, how much of them as more than text, and its title."""
     (artifact,) = [artifact for artifact in site.artifacts(run) if artifact["key"] == "approval"]
-    page.goto(f"{site.address}/artifacts/artifact/{artifact['id']}")
-    page.get_by_text("Rows, beside no release before").wait_for()
+    heading = page.get_by_text("Rows, beside no release before")
+    open_page(page, f"{site.address}/artifacts/artifact/{artifact['id']}", heading)
     save(page, "approval_artifact")
     samples = page.locator("pre").all_inner_texts()[-2:]
     unescaped = page.locator("img, strong").get_by_text("zeppelin").count()
