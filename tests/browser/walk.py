@@ -11,7 +11,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 from infra import lock
-from tests.browser.pages import browser_page, fill_in, log_in, open_page, press_retry, save
+from tests.browser.pages import browser_page, fill_in, leave, log_in, open_page, press_retry, save
 from tests.conftest import asked, write_config
 from tests.flows.test_kill import committed
 from tests.served import Site
@@ -96,6 +96,7 @@ def walk(site: Site) -> Walk:
         log_in(page, site.address)
         open_run(page, site, run, "Failed")
         press_retry(page)
+        leave(page)
         site.read(run)
         suspended = look(run)
         free = holds_nothing(site, folder)
@@ -106,10 +107,11 @@ def walk(site: Site) -> Walk:
         save(page, "approval_refused")
         after_refusal = look(run)
         approved = fill_in(page, "approve", "Grace Hopper", "agreement is as before")
+        leave(page)
         site.read(run)
         completed = look(run)
         open_run(page, site, run, "Completed")
-    outside = {url for url in called if not url.startswith((f"{site.address}/", "data:", "blob:"))}
+    outside = {url for url in called if not url.startswith((f"{site.address}/", "data:", "blob:", "about:"))}
     return Walk(
         run=run,
         failed=failed,
