@@ -31,7 +31,7 @@ export VLLM_NO_USAGE_STATS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo build plan review sql verify serve test test-light test-machinery test-vllm test-browser test-review test-long drill bench-overhead \
-	bench-generation bench-labels lint check format locks models install install-vllm install-label-studio clean
+	bench-generation bench-labels lint check format locks sbom models install install-vllm install-label-studio clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-21s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -116,6 +116,9 @@ install-label-studio: $(INSTALLED_LABEL_STUDIO) ## Label Studio, into .venv-labe
 
 locks: $(INSTALLED) ## all lock files anew, with the hashes of all files; versions that still fit stay
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh $(LOCKS)/compile.sh
+
+sbom: $(INSTALLED) ## what is locked and installed, with licences and hashes, in CycloneDX: sbom.json
+	@$(BIN)/python -m infra.sbom sbom.json
 
 models: $(MODELS) ## the two embedded models, into .models
 

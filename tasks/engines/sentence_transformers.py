@@ -10,7 +10,7 @@ from pydantic import Field
 
 from infra import storage
 from tasks.engines import Answer, EngineSection
-from tasks.engines.checkpoints import checkpoint_folder, checkpoint_identity
+from tasks.engines.checkpoints import checkpoint_identity
 from tasks.tables import EMBEDDINGS
 
 
@@ -27,10 +27,6 @@ class SentenceTransformers(EngineSection):
     def identity(self) -> str:
         """The folder and the SHA-256 of its files."""
         return checkpoint_identity(self.model)
-
-    def check(self, runs_here: bool) -> None:
-        """Find the folder."""
-        checkpoint_folder(self.model)
 
     def answering(self, store: str) -> Answer:
         """One actor with all CPUs of the cluster."""

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from infra import storage
 from tasks.engines import Answer, EngineSection
-from tasks.engines.checkpoints import checkpoint_folder, checkpoint_identity
+from tasks.engines.checkpoints import checkpoint_identity
 
 
 class Transformers(EngineSection):
@@ -24,10 +24,6 @@ class Transformers(EngineSection):
     def weights(self) -> str:
         """The folder and the SHA-256 of its files."""
         return checkpoint_identity(self.model)
-
-    def check(self, runs_here: bool) -> None:
-        """Find the folder."""
-        checkpoint_folder(self.model)
 
     def answering(self, store: str) -> Answer:
         """One actor with all CPUs of the cluster."""
