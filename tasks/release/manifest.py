@@ -8,8 +8,11 @@ of all files of its release.
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from typing import Annotated, Any, BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
@@ -18,7 +21,11 @@ from infra import storage
 from tasks import warehouse
 from tasks.errors import StorageError, one_line
 
+logger = logging.getLogger(__name__)
+
 NAME = "manifest.json"
+PUBLISHED = b"published"
+"""What stands in the claim of a version once its release is there."""
 AT_ONCE = 32 * 2**20
 """Bytes of a file that are read at once: in a bucket, one request."""
 Version = Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{2}\.[0-9]{2}(\.[0-9]+)?$")]
@@ -72,16 +79,47 @@ def published(root: str) -> dict[str, Any] | None:
 
 
 def point(root: str) -> Pointer | None:
-    """What `latest.json` says, or None before the first release; raises StorageError where it is broken."""
+    """What `latest.json` says, or None before the first release; raises StorageError where it is broken.
+
+    Where it is missing, what it would say of the newest release that was published and is one: else the next one would know of
+    none before it.
+    """
     uri = storage.join(root, "releases", "latest.json")
     if not storage.exists(uri):
-        return None
+        if newest := newest_published(root):
+            tell_missing(uri, newest.version)
+        return newest
     try:
         return Pointer.model_validate_json(read(uri))
     except ValidationError as error:
         raise StorageError(
-            f"{uri}: is no pointer ({fault(error)}); restore it, or delete it to begin without a latest release"
+            f"{uri}: is no pointer ({fault(error)}); restore it, or delete it, and the newest release that is whole is the latest"
         ) from None
+
+
+@cache
+def tell_missing(uri: str, version: str) -> None:
+    """Say once in a process that the pointer is missing, and what stands for it."""
+    logger.warning("%s: is missing; %s is taken for the latest release, the next one makes it again", uri, version)
+
+
+def newest_published(root: str) -> Pointer | None:
+    """A pointer to the newest release whose claim says that it was published, and whose manifest is one; None if none is."""
+    for version in sorted(
+        versions(root), key=lambda version: list(map(int, re.findall("[0-9]+", version))), reverse=True
+    ):
+        with suppress(StorageError, *storage.FAULTS):
+            if storage.read_bytes(claim_address(root, version)) == PUBLISHED:
+                folder = storage.join(root, "releases", version)
+                read_manifest(folder)
+                sha256 = hashlib.sha256(storage.read_bytes(storage.join(folder, NAME))).hexdigest()
+                return Pointer(version=version, manifest_sha256=sha256)
+    return None
+
+
+def claim_address(root: str, version: str) -> str:
+    """Where the one run that may publish `version` puts its fingerprint, and PUBLISHED once that is done."""
+    return storage.join(root, "claims", version)
 
 
 def lineage(root: str) -> dict[str, str | None]:

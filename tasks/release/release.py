@@ -23,13 +23,10 @@ from tasks.errors import StorageError
 from tasks.release.candidate import Candidate, stage_rows
 from tasks.release.catalog import catalog
 from tasks.release.changes import holds_the_same
-from tasks.release.manifest import NAME, lineage, misfits, published, read_manifest
+from tasks.release.manifest import NAME, PUBLISHED, claim_address, lineage, misfits, published, read_manifest
 from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
-
-PUBLISHED = b"published"
-"""What stands in the claim of a version once its release is there."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +132,6 @@ def claimant(root: str, version: str) -> bytes | None:
         return None
     except storage.FAULTS as error:
         raise StorageError(f"{uri}: cannot be read ({warehouse.reason(error)}); mend it or delete it") from None
-
-
-def claim_address(root: str, version: str) -> str:
-    """Where the one run that may publish `version` puts its fingerprint."""
-    return storage.join(root, "claims", version)
 
 
 def publish(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infra import storage
 from tasks.errors import StorageError
-from tasks.release import release
+from tasks.release import manifest, release
 from tasks.release.candidate import Candidate, describe_files
 from tasks.release.changes import changed_agreement
 from tasks.release.manifest import misfits, published
@@ -128,7 +128,7 @@ def test_a_version_stays_what_it_was_where_the_pointer_was_moved_back(root: str)
 @pytest.mark.parametrize("claim", [b"theirs", b"\xff\x00", b""])
 def test_a_run_cannot_take_the_claim_of_another(root: str, claim: bytes) -> None:
     candidate, files = releases.write(root)
-    storage.create(release.claim_address(root, candidate.version), claim)
+    storage.create(manifest.claim_address(root, candidate.version), claim)
     with pytest.raises(StorageError, match="another run has this version"):
         releases.publish_candidate(root, candidate, files)
 
