@@ -32,6 +32,8 @@ Version = Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{2}\.[0-9]{2}(\.[0-9]+)
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Path = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
 """Of a file, below the folder of its release: it leads nowhere else, and no shell or query takes it for more than a name."""
+OF_DESKTOPS = (".DS_Store", ".localized", ".directory", "Thumbs.db", "ehthumbs.db", "Desktop.ini", "desktop.ini")
+"""Names of files that desktops leave in a folder that somebody opens."""
 
 
 class File(BaseModel):
@@ -187,6 +189,8 @@ def fault(error: ValidationError) -> str:
 def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[str] | None = None) -> Iterator[str]:
     """What in `folder` is not as `files` say, the manifest apart: a path and what is wrong; of the paths `among`, if given.
 
+    What desktops leave in a folder is told and is no misfit.
+
     Raises:
         StorageError: the folder cannot be read.
     """
@@ -197,7 +201,9 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
         for path in sorted((listed.keys() | there) - {NAME}):
             if among is not None and path not in among:
                 continue
-            if path not in there:
+            if path not in listed and is_of_desktop(path):
+                logger.info("%s: %s is of somebody's desktop, and is not counted", folder, one_line(path))
+            elif path not in there:
                 yield f"{path} is missing"
             elif path not in listed:
                 yield f"{one_line(path)} was added"
@@ -209,6 +215,11 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
         raise StorageError(
             f"{folder}: cannot be read ({warehouse.reason(error)}); mend the storage and run again"
         ) from None
+
+
+def is_of_desktop(uri: str) -> bool:
+    """Whether a file is one that desktops leave in a folder: nobody's data."""
+    return uri.rsplit("/", 1)[-1] in OF_DESKTOPS
 
 
 def sha256_of(stream: BinaryIO) -> str:

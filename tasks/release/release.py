@@ -23,7 +23,16 @@ from tasks.errors import StorageError
 from tasks.release.candidate import Candidate, stage_rows
 from tasks.release.catalog import catalog
 from tasks.release.changes import holds_the_same
-from tasks.release.manifest import NAME, PUBLISHED, claim_address, lineage, misfits, published, read_manifest
+from tasks.release.manifest import (
+    NAME,
+    PUBLISHED,
+    claim_address,
+    is_of_desktop,
+    lineage,
+    misfits,
+    published,
+    read_manifest,
+)
 from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
@@ -157,6 +166,7 @@ def publish(
         known = lineage(root)
         if candidate.version in known or not claim(root, candidate):
             raise StorageError(f"{address}: another run has this version; run again for the next one")
+        storage.remove_files(list(filter(is_of_desktop, storage.listing(candidate.uri))))
         hold_to(candidate.uri, files)
         content = json.dumps(
             describe_release(config, candidate, files, verdict, decision, stages, root), indent=2
@@ -238,7 +248,7 @@ def earlier(root: str) -> dict[str, str]:
     told: dict[str, str] = {}
     for version, sha256 in lineage(root).items():
         folder = storage.join(root, "releases", version)
-        if sha256 is not None and storage.listing(folder):
+        if sha256 is not None and not all(map(is_of_desktop, storage.listing(folder))):
             told[version] = sha256
         elif sha256 is None:  # published at a time when manifests did not tell this
             with suppress(StorageError):
