@@ -11,9 +11,7 @@ import argparse
 import logging
 import sys
 
-import httpx
 from prefect import flow
-from prefect.client.orchestration import get_client
 
 from flows.candidate_to_release import candidate_to_release
 from flows.labels_to_pairs import labels_to_pairs
@@ -30,6 +28,7 @@ from flows.running.credentials import load_credentials
 from flows.running.perform import Perform, perform_in_plan, perform_in_run
 from flows.running.reports import print_plan, print_summary, set_up_logging
 from flows.running.review import pull
+from flows.running.server import lock_temporary_server, start_server
 from flows.running.stopping import ends_at_once
 from flows.running.waiting import wait_for_people
 from flows.sources_to_prompts import sources_to_prompts
@@ -47,6 +46,7 @@ from tasks.work.job import Job, RunJob
 from tasks.work.store import compact
 
 set_up_logging()
+lock_temporary_server()
 
 
 def build(settings: Config, root: str, run: RunJob, perform: Perform) -> list[Stage]:
@@ -98,21 +98,6 @@ def pipeline(config: str, prompts: str | None = None, storage: str | None = None
         approval = ask_for_approval(settings, candidate, root)
         release = candidate_to_release(settings, candidate, approval, stages, root)
     return release, stages
-
-
-def start_server() -> None:
-    """Have Prefect start its temporary server, where no other one is configured and it does not run yet.
-
-    Raises:
-        SafePairsError: it did not start.
-    """
-    try:
-        get_client(sync_client=True)
-    except (RuntimeError, httpx.HTTPError):
-        raise SafePairsError(
-            "Prefect's temporary server did not start in time; run again when the machine is less busy, with a larger "
-            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, or with PREFECT_API_URL naming a server that runs"
-        ) from None
 
 
 @ends_at_once()

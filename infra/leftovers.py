@@ -23,6 +23,10 @@ OWNER = "SAFEPAIRS_OWNER"
 PREFIX = "safepairs-"
 LONGEST = 9
 """Characters of the name of the folder for temporary files, above which sockets below ours have too long names."""
+PASSES = 10
+SECONDS_TO_END = 0.5
+IN_FOLDER = re.compile(rf".*/{PREFIX}(?P<owner>[0-9a-f]+-[0-9]+)-[^/]+/.*")
+"""A file in a folder for short-lived files."""
 
 
 def own() -> None:
@@ -61,18 +65,47 @@ def temporary() -> Path:
 
 
 def sweep() -> None:
-    """Kill processes whose owner is dead, and delete the folders of dead owners; those of other users are left alone."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.uids().real == os.getuid() and is_dead(process.environ().get(OWNER, "")):
-                process.kill()
+    """Kill processes whose owner is dead, and delete the folders of dead owners; those of other users are left alone.
+
+    What is killed may have been an owner itself, as a run of a deployment is whose server was killed.
+    """
+    for _ in range(PASSES):
+        if not (found := killed()):
+            break
+        psutil.wait_procs(found, SECONDS_TO_END)
     for path in temporary().glob(f"{PREFIX}*"):
         with suppress(OSError):
             if path.lstat().st_uid == os.getuid() and is_dead(path.name.removeprefix(PREFIX).rpartition("-")[0]):
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def killed() -> list[psutil.Process]:
+    """The other processes of this user whose owner is dead, each of them killed."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            is_ours = process.pid != os.getpid() and process.uids().real == os.getuid()
+            if is_ours and is_dead(owner_of(process)):
+                process.kill()
+                found.append(process)
+    return found
+
+
+def owner_of(process: psutil.Process) -> str:
+    """Who started a process; of one that wrote its title over its environment, as Ray's do, in whose folder it has files open."""
+    environment = process.environ()
+    if environment:
+        return environment.get(OWNER, "")
+    found = (IN_FOLDER.fullmatch(file.path) for file in process.open_files())
+    return next((each["owner"] for each in found if each), "")
+
+
 def is_dead(owner: str) -> bool:
-    """Whether `owner` was a process of this machine and is no more."""
+    """Whether `owner` was a process of this machine and is no more, though nobody may have asked yet how it ended."""
     where, _, number = owner.partition("-")
-    return where == here() and re.fullmatch("[0-9]{1,9}", number) is not None and not psutil.pid_exists(int(number))
+    if where != here() or not re.fullmatch("[0-9]{1,9}", number):
+        return False
+    try:
+        return psutil.Process(int(number)).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

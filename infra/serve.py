@@ -1,8 +1,9 @@
 """Start a Prefect server on 127.0.0.1 and serve the deployment from it, until Ctrl-C or SIGTERM, which end all of it.
 
 In: a port, and what `flows.running.serve` takes. Out: the server's log, and two lines that say how to log in when the login is
-made. Whoever calls the API has to log in: with `PREFECT_SERVER_API_AUTH_STRING`, or with what is made at the first start and kept
-in `<PREFECT_HOME>/login`, which nobody else can read. Run as `python -m infra.serve PORT CRON CONFIG PROMPTS STORAGE`.
+made. What is left where this is killed, its next start or the next run ends. Whoever calls the API has to log in: with
+`PREFECT_SERVER_API_AUTH_STRING`, or with what is made at the first start and kept in `<PREFECT_HOME>/login`, which nobody else
+can read. Run as `python -m infra.serve PORT CRON CONFIG PROMPTS STORAGE`.
 """
 
 import http.client
@@ -15,6 +16,8 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+
+from infra.leftovers import own
 
 USER = "safepairs"
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -98,6 +101,7 @@ def main(port: int, *served: str) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         # Nothing is left at once: a process that is just being started would not be known yet.
         signal.signal(number, lambda number, _: told.append(number))
+    own()
     values = environment(port, login(Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))))
     prefect = str(Path(sys.executable).parent / "prefect")
     server = [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)]

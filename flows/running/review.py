@@ -19,6 +19,7 @@ from rich.table import Table
 
 from flows.running.credentials import load_credentials
 from flows.running.reports import WIDTH
+from flows.running.server import lock_temporary_server, start_server
 from flows.running.stopping import ends_at_once
 from infra import label_studio
 from infra import storage as stores
@@ -161,6 +162,9 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         config = configs.load(arguments.config, storage=arguments.storage)
+        if config.credentials_block:
+            lock_temporary_server()
+            start_server()
         load_credentials(config)
         root = stores.resolve(config.storage)
         take_in(root, arguments.files)

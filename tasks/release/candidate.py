@@ -16,7 +16,7 @@ from tasks import warehouse
 from tasks.config import Config, Judge, Responder
 from tasks.identity import digest, of_code, of_function, query
 from tasks.judging.agreement import agreement, agreement_patterns
-from tasks.release.manifest import sha256_of
+from tasks.release.manifest import is_of_desktop, sha256_of
 from tasks.tables import INTEGER, REAL, TEXT, Stage, columns, tables_by_name
 from tasks.warehouse import Source, Tables
 
@@ -151,8 +151,12 @@ def stage_rows(stages: Sequence[Stage]) -> pa.Table:
 
 
 def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
-    """Path below `uri`, SHA-256, bytes and rows of every file in its `folder`; rows is None for what is not Parquet."""
-    found = storage.found_below(storage.join(uri, folder))
+    """Path below `uri`, SHA-256, bytes and rows of every file in its `folder`; rows is None for what is not Parquet.
+
+    What desktops leave there is left out.
+    """
+    there = storage.found_below(storage.join(uri, folder))
+    found = {file: info for file, info in there.items() if not is_of_desktop(file)}
     fs = storage.reader(found, uri)
     for file, info in found.items():
         with fs.open(storage.filesystem(file)[1], "rb") as stream:

@@ -8,8 +8,11 @@ of all files of its release.
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from typing import Annotated, Any, BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
@@ -18,13 +21,19 @@ from infra import storage
 from tasks import warehouse
 from tasks.errors import StorageError, one_line
 
+logger = logging.getLogger(__name__)
+
 NAME = "manifest.json"
+PUBLISHED = b"published"
+"""What stands in the claim of a version once its release is there."""
 AT_ONCE = 32 * 2**20
 """Bytes of a file that are read at once: in a bucket, one request."""
 Version = Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{2}\.[0-9]{2}(\.[0-9]+)?$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Path = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
 """Of a file, below the folder of its release: it leads nowhere else, and no shell or query takes it for more than a name."""
+OF_DESKTOPS = (".DS_Store", ".localized", ".directory", "Thumbs.db", "ehthumbs.db", "Desktop.ini", "desktop.ini")
+"""Names of files that desktops leave in a folder that somebody opens."""
 
 
 class File(BaseModel):
@@ -72,16 +81,47 @@ def published(root: str) -> dict[str, Any] | None:
 
 
 def point(root: str) -> Pointer | None:
-    """What `latest.json` says, or None before the first release; raises StorageError where it is broken."""
+    """What `latest.json` says, or None before the first release; raises StorageError where it is broken.
+
+    Where it is missing, what it would say of the newest release that was published and is one: else the next one would know of
+    none before it.
+    """
     uri = storage.join(root, "releases", "latest.json")
     if not storage.exists(uri):
-        return None
+        if newest := newest_published(root):
+            tell_missing(uri, newest.version)
+        return newest
     try:
         return Pointer.model_validate_json(read(uri))
     except ValidationError as error:
         raise StorageError(
-            f"{uri}: is no pointer ({fault(error)}); restore it, or delete it to begin without a latest release"
+            f"{uri}: is no pointer ({fault(error)}); restore it, or delete it, and the newest release that is whole is the latest"
         ) from None
+
+
+@cache
+def tell_missing(uri: str, version: str) -> None:
+    """Say once in a process that the pointer is missing, and what stands for it."""
+    logger.warning("%s: is missing; %s is taken for the latest release, the next one makes it again", uri, version)
+
+
+def newest_published(root: str) -> Pointer | None:
+    """A pointer to the newest release whose claim says that it was published, and whose manifest is one; None if none is."""
+    for version in sorted(
+        versions(root), key=lambda version: list(map(int, re.findall("[0-9]+", version))), reverse=True
+    ):
+        with suppress(StorageError, *storage.FAULTS):
+            if storage.read_bytes(claim_address(root, version)) == PUBLISHED:
+                folder = storage.join(root, "releases", version)
+                read_manifest(folder)
+                sha256 = hashlib.sha256(storage.read_bytes(storage.join(folder, NAME))).hexdigest()
+                return Pointer(version=version, manifest_sha256=sha256)
+    return None
+
+
+def claim_address(root: str, version: str) -> str:
+    """Where the one run that may publish `version` puts its fingerprint, and PUBLISHED once that is done."""
+    return storage.join(root, "claims", version)
 
 
 def lineage(root: str) -> dict[str, str | None]:
@@ -149,6 +189,8 @@ def fault(error: ValidationError) -> str:
 def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[str] | None = None) -> Iterator[str]:
     """What in `folder` is not as `files` say, the manifest apart: a path and what is wrong; of the paths `among`, if given.
 
+    What desktops leave in a folder is told and is no misfit.
+
     Raises:
         StorageError: the folder cannot be read.
     """
@@ -159,7 +201,9 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
         for path in sorted((listed.keys() | there) - {NAME}):
             if among is not None and path not in among:
                 continue
-            if path not in there:
+            if path not in listed and is_of_desktop(path):
+                logger.info("%s: %s is of somebody's desktop, and is not counted", folder, one_line(path))
+            elif path not in there:
                 yield f"{path} is missing"
             elif path not in listed:
                 yield f"{one_line(path)} was added"
@@ -171,6 +215,11 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
         raise StorageError(
             f"{folder}: cannot be read ({warehouse.reason(error)}); mend the storage and run again"
         ) from None
+
+
+def is_of_desktop(uri: str) -> bool:
+    """Whether a file is one that desktops leave in a folder: nobody's data."""
+    return uri.rsplit("/", 1)[-1] in OF_DESKTOPS
 
 
 def sha256_of(stream: BinaryIO) -> str:

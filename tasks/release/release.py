@@ -23,13 +23,19 @@ from tasks.errors import StorageError
 from tasks.release.candidate import Candidate, stage_rows
 from tasks.release.catalog import catalog
 from tasks.release.changes import holds_the_same
-from tasks.release.manifest import NAME, lineage, misfits, published, read_manifest
+from tasks.release.manifest import (
+    NAME,
+    PUBLISHED,
+    claim_address,
+    is_of_desktop,
+    lineage,
+    misfits,
+    published,
+    read_manifest,
+)
 from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
-
-PUBLISHED = b"published"
-"""What stands in the claim of a version once its release is there."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +143,6 @@ def claimant(root: str, version: str) -> bytes | None:
         raise StorageError(f"{uri}: cannot be read ({warehouse.reason(error)}); mend it or delete it") from None
 
 
-def claim_address(root: str, version: str) -> str:
-    """Where the one run that may publish `version` puts its fingerprint."""
-    return storage.join(root, "claims", version)
-
-
 def publish(
     config: Config,
     candidate: Candidate,
@@ -165,6 +166,7 @@ def publish(
         known = lineage(root)
         if candidate.version in known or not claim(root, candidate):
             raise StorageError(f"{address}: another run has this version; run again for the next one")
+        storage.remove_files(list(filter(is_of_desktop, storage.listing(candidate.uri))))
         hold_to(candidate.uri, files)
         content = json.dumps(
             describe_release(config, candidate, files, verdict, decision, stages, root), indent=2
@@ -246,7 +248,7 @@ def earlier(root: str) -> dict[str, str]:
     told: dict[str, str] = {}
     for version, sha256 in lineage(root).items():
         folder = storage.join(root, "releases", version)
-        if sha256 is not None and storage.listing(folder):
+        if sha256 is not None and not all(map(is_of_desktop, storage.listing(folder))):
             told[version] = sha256
         elif sha256 is None:  # published at a time when manifests did not tell this
             with suppress(StorageError):

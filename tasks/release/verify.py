@@ -18,7 +18,7 @@ from infra import storage
 from tasks import warehouse
 from tasks.errors import StorageError, one_line
 from tasks.people.exports import exported
-from tasks.release.manifest import NAME, lineage, misfits, read_manifest, versions
+from tasks.release.manifest import NAME, lineage, misfits, newest_published, read_manifest, versions
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ def faults(root: str) -> Iterator[Fault]:
 def faults_of_releases(root: str) -> Iterator[Fault]:
     """Broken pointers and manifests, releases that nobody published, and files that are not what their manifest says."""
     there = versions(root)
+    if not storage.exists(storage.join(root, "releases", "latest.json")) and (newest := newest_published(root)):
+        yield "releases/latest.json", f"is missing; restore it: {newest.model_dump_json()}"
     try:
         known = lineage(root)
     except StorageError as error:

@@ -121,6 +121,18 @@ def test_storage_that_cannot_be_written_is_one_line(
     )
 
 
+def test_a_storage_inside_another_one_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outer = tmp_path / "outer"
+    (outer / "tables/completions").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(outer / "tables")
+    for inner in (outer / "releases/inner", tmp_path / "link/inner"):
+        line = refused(capsys, monkeypatch, str(write_config(tmp_path)), "--storage", str(inner))
+        assert f"storage {inner}: lies inside the storage {outer}; set" in line
+        assert not inner.exists()
+
+
 @pytest.mark.parametrize(
     "storage",
     ["foo://bucket", "http://a/b", "s3://", "s3:///a", "s3://b/a?x=1", "s3://b/../a", "file://x/y", "memory://a", " "],

@@ -84,7 +84,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, moment: Moment) -> No
     if moment is generating:
         assert BLOCK_ROWS <= len(kept) < ANSWERS // 2
 
-    with program(run_of(write(tmp_path)), home, log) as again:
+    # A login that the shell has for another server keeps no run from its temporary one.
+    with program(run_of(write(tmp_path)), home, log, {"PREFECT_SERVER_API_AUTH_STRING": "of:another"}) as again:
         assert again.wait() == 0, log.read_text()
     for pid in (driver.pid, again.pid):
         assert not list(leftovers.temporary().glob(f"{leftovers.PREFIX}{leftovers.here()}-{pid}-*"))

@@ -13,6 +13,7 @@ import pytest
 
 from infra import leftovers, storage
 from tests.conftest import ROOT
+from tests.processes import program
 from tests.waiting import until
 
 OWNS = """
@@ -21,31 +22,41 @@ from infra import leftovers
 
 leftovers.own()
 with leftovers.folder() as folder:
-    (folder / "file").touch()
-    started = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
-    print(started.pid, folder, flush=True)
+    waits = ["tail", "-f", "/dev/null"]
+    with (folder / "file").open("w") as file:
+        titled = subprocess.Popen(waits, env={}, stdout=file)  # as if its title stood where its environment was
+    print(subprocess.Popen(waits).pid, titled.pid, folder, flush=True)
     threading.Event().wait()
 """
 SWEEPS = "from infra import leftovers\nleftovers.own()\nleftovers.own()\n"
 NOBODY = 999_999_999
+SERVES = """
+import sys
+from infra import serve
+
+sys.executable = sys.argv[1]
+serve.wait_until_healthy = lambda server, port, told: print("served", flush=True)
+serve.main(1)
+"""
 
 
 @contextmanager
-def owner(**variables: str) -> Iterator[tuple[subprocess.Popen[str], psutil.Process, Path]]:
-    """A process that owns another one and a folder: all three."""
+def owner(**variables: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process], Path]]:
+    """A process that owns two others and a folder: all of them."""
     environment = os.environ | variables
     with subprocess.Popen(
         [sys.executable, "-c", OWNS], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
-        pid, folder = process.stdout.readline().split()
-        started = psutil.Process(int(pid))
+        *pids, folder = process.stdout.readline().split()
+        started = [psutil.Process(int(pid)) for pid in pids]
         try:
             yield process, started, Path(folder)
         finally:
             process.kill()
-            with suppress(psutil.NoSuchProcess):
-                started.kill()
+            for each in started:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -56,15 +67,32 @@ def is_at_work(process: psutil.Process) -> bool:
 def test_what_a_killed_owner_started_is_swept_and_what_others_own_is_left() -> None:
     with ExitStack() as stack:
         dead, living = (stack.enter_context(owner()) for _ in range(2))
+        owned = stack.enter_context(owner(**{leftovers.OWNER: f"{leftovers.here()}-{dead[0].pid}"}))
         assert dead[2].stat().st_mode & 0o777 == 0o700
+        assert all(map(is_at_work, dead[1]))  # as soon as its owner is dead, tests beside this one may sweep it too
         dead[0].kill()
         dead[0].wait()
-        assert is_at_work(dead[1])
         subprocess.run([sys.executable, "-c", SWEEPS], cwd=ROOT, check=True)
-        until(lambda: not is_at_work(dead[1]), 60)
+        until(lambda: not any(map(is_at_work, (*dead[1], psutil.Process(owned[0].pid), *owned[1]))), 60)
         assert not dead[2].exists()
-        assert is_at_work(living[1])
+        assert not owned[2].exists()
+        assert all(map(is_at_work, living[1]))
         assert (living[2] / "file").exists()
+
+
+def test_what_a_killed_server_of_a_deployment_started_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    for name in ("prefect", "python"):
+        (tmp_path / name).write_text('#!/bin/sh\necho $$ >> "$PREFECT_HOME/$(basename $0)"\nexec tail -f /dev/null\n')
+        (tmp_path / name).chmod(0o755)
+    pids = [tmp_path / "home" / name for name in ("prefect", "python")]
+    with program([sys.executable, "-c", SERVES, tmp_path / "python"], tmp_path / "home", tmp_path / "log") as server:
+        until(lambda: all(pid.exists() and pid.read_text().endswith("\n") for pid in pids), what="both are started")
+        started = [psutil.Process(int(pid.read_text())) for pid in pids]
+        server.kill()
+        server.wait()
+        subprocess.run([sys.executable, "-c", SWEEPS], cwd=ROOT, check=True)
+        until(lambda: not any(map(is_at_work, started)), 60, "they are swept")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from infra import storage
 from tasks.errors import StorageError
 from tasks.release.candidate import Candidate, describe_files
 from tasks.release.changes import changed_agreement
-from tasks.release.manifest import published
-from tasks.release.release import claim_address, equal_address, next_version, unchanged
+from tasks.release.manifest import claim_address, published
+from tasks.release.release import equal_address, next_version, unchanged
 from tests.examples import examples
 from tests.tasks.release import releases
 from tests.tasks.release.releases import release

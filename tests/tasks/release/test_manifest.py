@@ -11,6 +11,7 @@ from tasks.errors import StorageError
 from tasks.release.catalog import current_catalog
 from tasks.release.manifest import lineage, published
 from tasks.release.release import unchanged
+from tasks.release.verify import faults
 from tests.examples import examples
 from tests.tasks.release import releases
 
@@ -33,6 +34,35 @@ def test_a_release_tells_the_digests_of_all_that_stood_before_it(root: str) -> N
     releases.release(root, "later")
     assert lineage(root).keys() - digests.keys() != set()
     assert made[0].version not in lineage(root)
+
+
+def test_where_the_pointer_was_deleted_the_newest_release_that_was_published_is_the_latest(
+    root: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = f"{root}/releases/latest.json"
+    made = [releases.release(root, f"made-{number}") for number in range(11)]  # .10 is newer than .9
+    pointer, known = json.loads(storage.read_bytes(uri)), lineage(root)
+    # What a publisher left that was killed is none, whatever its name.
+    storage.write_bytes(f"{root}/releases/2027.01.01/manifest.json", storage.read_bytes(f"{made[0].uri}/manifest.json"))
+    storage.write_bytes(f"{root}/claims/2027.01.01", b"a fingerprint")
+    storage.remove(uri)
+    assert lineage(root) == known
+    (said,) = {record.getMessage() for record in caplog.records if uri in record.getMessage()}
+    assert said == f"{uri}: is missing; {made[-1].version} is taken for the latest release, the next one makes it again"
+    (found,) = [what for where, what in faults(root) if where == "releases/latest.json"]
+    assert json.loads(found.split(": ", 1)[1]) == pointer
+    assert releases.release(root, "next").version not in known
+    assert known.items() < lineage(root).items()
+
+
+def test_a_release_that_is_broken_is_not_taken_for_the_latest(root: str) -> None:
+    first, second = (releases.release(root, name) for name in ("mine", "theirs"))
+    storage.write_bytes(f"{second.uri}/manifest.json", b"[]")
+    storage.remove(f"{root}/releases/latest.json")
+    assert list(lineage(root)) == [first.version]
+    storage.remove(first.uri)
+    assert published(root) is None
+    assert lineage(root) == {}
 
 
 @pytest.mark.parametrize("path", ["releases/latest.json", "releases/{version}/manifest.json"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infra import storage
 from tasks.errors import StorageError
-from tasks.release import release
+from tasks.release import manifest, release
 from tasks.release.candidate import Candidate, describe_files
 from tasks.release.changes import changed_agreement
 from tasks.release.manifest import misfits, published
@@ -128,7 +128,7 @@ def test_a_version_stays_what_it_was_where_the_pointer_was_moved_back(root: str)
 @pytest.mark.parametrize("claim", [b"theirs", b"\xff\x00", b""])
 def test_a_run_cannot_take_the_claim_of_another(root: str, claim: bytes) -> None:
     candidate, files = releases.write(root)
-    storage.create(release.claim_address(root, candidate.version), claim)
+    storage.create(manifest.claim_address(root, candidate.version), claim)
     with pytest.raises(StorageError, match="another run has this version"):
         releases.publish_candidate(root, candidate, files)
 
@@ -170,6 +170,29 @@ def test_files_that_are_as_they_were_described_do_not_misfit_wherever_they_stand
     candidate, files = releases.write(root)
     assert list(misfits(candidate.uri, files)) == []
     assert tuple(describe_files(candidate.uri)) == files
+
+
+def test_what_a_desktop_leaves_in_a_folder_is_told_not_counted_and_never_published(
+    root: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    candidate, files = releases.write(root)
+    names = [f"{folder}{name}" for folder in ("", "annotations/", "gate/") for name in manifest.OF_DESKTOPS]
+    for name in names:
+        storage.write_bytes(f"{candidate.uri}/{name}", b"icons")
+    assert tuple(describe_files(candidate.uri)) == files
+    assert list(misfits(candidate.uri, files)) == []
+    made = releases.publish_candidate(root, candidate, files)
+    assert {uri.removeprefix(f"{made.uri}/") for uri in storage.listing(made.uri)} == {*releases.PATHS, "manifest.json"}
+    for name in names:
+        storage.write_bytes(f"{made.uri}/{name}", b"icons")
+    assert list(faults(root)) == []
+    assert all(f"{made.uri}: {name} is of somebody's desktop, and is not counted" in caplog.messages for name in names)
+    assert unchanged("mine", root) is not None
+    # By its whole name alone, and no more where a manifest names it.
+    storage.write_bytes(f"{made.uri}/annotations/.DS_Store.parquet", b"")
+    listed = [*files, {"path": "Thumbs.db", "sha256": "0" * 64}]
+    assert list(misfits(made.uri, listed)) == ["Thumbs.db was changed", "annotations/.DS_Store.parquet was added"]
 
 
 @examples(100)

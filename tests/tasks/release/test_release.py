@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks.config import load
-from tasks.release import release
+from tasks.release import manifest, release
 from tasks.release.candidate import Candidate, describe_files, release_fingerprint
 from tests.conftest import write_config
 
@@ -54,7 +54,7 @@ def test_a_version_that_stands_there_or_is_claimed_by_another_is_not_taken_again
     assert release.next_version(root, "mine", day) == "2026.01.31"
     storage.write_bytes(storage.join(root, "releases", "2026.01.31", "manifest.json"), b"{}")
     assert release.next_version(root, "mine", day) == "2026.01.31.1"
-    storage.create(release.claim_address(root, "2026.01.31.1"), b"theirs")
+    storage.create(manifest.claim_address(root, "2026.01.31.1"), b"theirs")
     assert release.next_version(root, "mine", day) == "2026.01.31.2"
     assert release.next_version(root, "theirs", day) == "2026.01.31.1"
 
