@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
+from typing_extensions import TypedDict
 
 from infra import storage
 from tasks import warehouse
@@ -27,7 +28,7 @@ Path = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
 """Of a file, below the folder of its release: it leads nowhere else, and no shell or query takes it for more than a name."""
 
 
-class File(BaseModel):
+class File(TypedDict):
     """What a manifest says of a file: its path, and its rows where it is Parquet."""
 
     path: Path

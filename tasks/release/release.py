@@ -23,7 +23,7 @@ from tasks.errors import StorageError
 from tasks.release.candidate import Candidate, stage_rows
 from tasks.release.catalog import catalog
 from tasks.release.changes import holds_the_same
-from tasks.release.manifest import NAME, lineage, misfits, published, read_manifest
+from tasks.release.manifest import NAME, Version, lineage, misfits, published, read_manifest
 from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ PUBLISHED = b"published"
 class Release:
     """A published release: its version, where it stands, and what the gate said of it."""
 
-    version: str
+    version: Version
     uri: str
     said: str
 
