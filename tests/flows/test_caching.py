@@ -1,6 +1,5 @@
 import json
 import pickle
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from inspect import signature
@@ -15,7 +14,7 @@ from prefect import Task, flow
 from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
 from prefect.cache_policies import NO_CACHE
 from prefect.input import create_flow_run_input, delete_flow_run_input, filter_flow_run_input
-from prefect.serializers import JSONSerializer, PickleSerializer
+from prefect.serializers import PickleSerializer
 from pydantic import TypeAdapter
 
 from expectations.outcome import GateOutcome
@@ -95,18 +94,11 @@ class Payload:
         return Path.touch, (self.marker,)
 
 
-def record(serializer: PickleSerializer[object] | JSONSerializer[object], result: object) -> str:
-    """A result as Prefect keeps it."""
-    return ResultRecord(metadata=ResultRecordMetadata(serializer=serializer), result=result).serialize().decode()
-
-
-def pickles(marker: Path) -> Iterator[str]:
-    """What makes the file `marker` if it is read as Prefect reads results, and what would if it were unpickled."""
-    yield pickle.dumps(Payload(marker), protocol=0).decode()
-    yield record(PickleSerializer(), Payload(marker))
-    calls = json.loads(record(JSONSerializer(), [str(marker)]))
-    calls["metadata"]["serializer"] |= {"object_decoder": "pathlib.Path", "jsonlib": "pickle"}
-    yield json.dumps(calls)
+def pickles(marker: Path) -> list[str]:
+    """A pickle that makes the file `marker`, by itself and as a result of Prefect, which would read it whatever is set."""
+    metadata = ResultRecordMetadata(serializer=PickleSerializer())
+    record = ResultRecord(metadata=metadata, result=Payload(marker)).serialize()
+    return [pickle.dumps(Payload(marker), protocol=0).decode(), record.decode()]
 
 
 @pytest.fixture
