@@ -5,14 +5,13 @@ from dataclasses import asdict
 from prefect import task
 
 from flows.preferences_to_candidate import Examined
-from flows.running.caching import IN_THIS_RUN
 from flows.running.reports import describe, report_release
 from tasks.config import Config
 from tasks.release.release import Decision, Release, publish
 from tasks.tables import Stage
 
 
-@task(persist_result=True, cache_policy=IN_THIS_RUN)
+@task(persist_result=False)
 def candidate_to_release(
     config: Config, examined: Examined | Release, decision: Decision | None, stages: list[Stage], root: str
 ) -> Release:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from prefect import task
 
-from flows.running.caching import IN_THIS_RUN
+from flows.running.caching import kept
 from flows.running.reports import shown, timed
 from tasks.config import Config
 from tasks.judging.preferences import prefer
@@ -12,7 +12,8 @@ from tasks.tables import Ref, Stage
 from tasks.work.job import RunJob
 
 
-@task(persist_result=True, cache_policy=IN_THIS_RUN - "run")
+@task(persist_result=False)
+@kept("run")
 @shown
 @timed
 def pairs_to_preferences(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: RunJob) -> Stage:

@@ -1,18 +1,17 @@
 """Prefect task: all tables become a candidate, which the gate judges."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from prefect import task
 
 from expectations.outcome import GateOutcome, why_refused
-from flows.running.caching import IN_THIS_RUN
+from flows.running.caching import kept
 from flows.running.reports import describe, report_gate
 from tasks import warehouse
 from tasks.config import Config
 from tasks.errors import GateRefused
 from tasks.release.candidate import Candidate, describe_files, release_fingerprint, write_candidate
-from tasks.release.manifest import misfits, published
+from tasks.release.manifest import File, Version, misfits, published
 from tasks.release.release import Release, discard_equal, next_version, unchanged
 from tasks.tables import Stage
 
@@ -25,12 +24,13 @@ class Examined:
     """
 
     candidate: Candidate
-    files: tuple[dict[str, Any], ...]
+    files: tuple[File, ...]
     outcome: GateOutcome
-    parent: str | None
+    parent: Version | None
 
 
-@task(persist_result=True, cache_policy=IN_THIS_RUN, name="preferences_to_candidate")
+@task(persist_result=False, name="preferences_to_candidate")
+@kept()
 def write_and_examine(config: Config, stages: list[Stage], parent: str | None, root: str) -> Examined | Release:
     """Write and audit. Raises GateRefused, with the candidate left for inspection."""
     fingerprint = release_fingerprint(config, stages)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from prefect import task
 
-from flows.running.caching import IN_THIS_RUN
+from flows.running.caching import kept
 from flows.running.review import push
 from tasks.config import Config
 from tasks.people.review import Project, make_project
@@ -12,7 +12,8 @@ from tasks.people.routing import queue
 from tasks.tables import Stage, tables_by_name
 
 
-@task(persist_result=True, cache_policy=IN_THIS_RUN)
+@task(persist_result=False)
+@kept()
 def preferences_to_review(config: Config, stages: Sequence[Stage], root: str, folder: str) -> Project | None:
     """Choose within the budget, write the project, hand it to the server if there is one."""
     if config.review is None:

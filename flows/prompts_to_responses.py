@@ -5,7 +5,7 @@ from time import monotonic
 
 from prefect import task
 
-from flows.running.caching import IN_THIS_RUN
+from flows.running.caching import kept
 from flows.running.perform import Perform
 from flows.running.reports import shown
 from tasks.config import Config, Responder
@@ -14,13 +14,15 @@ from tasks.tables import Cost, Ref, Stage
 from tasks.work.job import RunJob
 
 
-@task(persist_result=True, cache_policy=IN_THIS_RUN - "run", task_run_name="prompts_to_responses-{responder.name}")
+@task(persist_result=False, task_run_name="prompts_to_responses-{responder.name}")
+@kept("run")
 def answer(config: Config, responder: Responder, prompts: Ref, folder: str, run: RunJob) -> tuple[Ref, dict[str, Cost]]:
     """Have one responder answer all prompts, as a job of its own."""
     return answer_prompts(config, responder, prompts, folder, run)
 
 
-@task(persist_result=True, cache_policy=IN_THIS_RUN - "run" - "started")
+@task(persist_result=False)
+@kept("run", "started")
 @shown
 def diversify(
     config: Config, answered: list[tuple[Ref, dict[str, Cost]]], started: float, folder: str, run: RunJob

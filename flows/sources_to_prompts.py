@@ -2,14 +2,15 @@
 
 from prefect import task
 
-from flows.running.caching import IN_THIS_RUN
+from flows.running.caching import kept
 from flows.running.reports import shown, timed
 from tasks.config import Config
 from tasks.prompts.prompts import build_prompts
 from tasks.tables import Stage
 
 
-@task(persist_result=True, cache_policy=IN_THIS_RUN)
+@task(persist_result=False)
+@kept()
 @shown
 @timed
 def sources_to_prompts(config: Config, folder: str) -> Stage:

@@ -6,7 +6,6 @@ Grain of its four datasets: PKU-SafeRLHF's (`prompts`, `qa`, `dual`, `single`).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +15,7 @@ from tasks import warehouse
 from tasks.config import Config, Judge, Responder
 from tasks.identity import digest, of_code, of_function, query
 from tasks.judging.agreement import agreement, agreement_patterns
-from tasks.release.manifest import is_of_desktop, sha256_of
+from tasks.release.manifest import File, Version, is_of_desktop, sha256_of
 from tasks.tables import INTEGER, REAL, TEXT, Stage, columns, tables_by_name
 from tasks.warehouse import Source, Tables
 
@@ -61,9 +60,9 @@ STAGES = columns(
 class Candidate:
     """A release that is written and not yet examined: where it stands, its data files, and what identifies it."""
 
-    version: str
+    version: Version
     uri: str
-    files: tuple[dict[str, Any], ...]
+    files: tuple[File, ...]
     fingerprint: str
 
 
@@ -150,7 +149,7 @@ def stage_rows(stages: Sequence[Stage]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=STAGES)
 
 
-def describe_files(uri: str, folder: str = "") -> Iterator[dict[str, Any]]:
+def describe_files(uri: str, folder: str = "") -> Iterator[File]:
     """Path below `uri`, SHA-256, bytes and rows of every file in its `folder`; rows is None for what is not Parquet.
 
     What desktops leave there is left out.

@@ -30,8 +30,7 @@ def holds_the_same(candidate: Candidate, latest: Mapping[str, Any], release: str
 
     Versions and what a run took set aside: both differ from run to run, whatever the data.
     """
-    outcome = [{"path": OUTCOME, "sha256": None}]
-    ours = {file["path"]: file["sha256"] for file in [*candidate.files, *outcome]}
+    ours = {file["path"]: file["sha256"] for file in candidate.files} | {OUTCOME: None}
     theirs = {file["path"]: file["sha256"] for file in latest["files"] if is_compared(file["path"])}
     try:
         return ours.keys() == theirs.keys() and all(

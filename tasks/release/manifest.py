@@ -16,6 +16,7 @@ from functools import cache
 from typing import Annotated, Any, BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
+from typing_extensions import TypedDict
 
 from infra import storage
 from tasks import warehouse
@@ -36,7 +37,7 @@ OF_DESKTOPS = (".DS_Store", ".localized", ".directory", "Thumbs.db", "ehthumbs.d
 """Names of files that desktops leave in a folder that somebody opens."""
 
 
-class File(BaseModel):
+class File(TypedDict):
     """What a manifest says of a file: its path, and its rows where it is Parquet."""
 
     path: Path

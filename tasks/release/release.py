@@ -26,6 +26,7 @@ from tasks.release.changes import holds_the_same
 from tasks.release.manifest import (
     NAME,
     PUBLISHED,
+    Version,
     claim_address,
     is_of_desktop,
     lineage,
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 class Release:
     """A published release: its version, where it stands, and what the gate said of it."""
 
-    version: str
+    version: Version
     uri: str
     said: str
 

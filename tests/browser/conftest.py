@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tests.browser.walk import write_walk
 from tests.served import LOGIN, Site, served
@@ -17,9 +17,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def own_runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def own_runs(site: Site) -> Iterator[Site]:
     """The site, as the server of what this process runs."""
-    folder = tmp_path_factory.mktemp("results")
-    used = {PREFECT_API_URL: site.api, PREFECT_API_AUTH_STRING: LOGIN, PREFECT_LOCAL_STORAGE_PATH: folder}
-    with temporary_settings(used):
+    with temporary_settings({PREFECT_API_URL: site.api, PREFECT_API_AUTH_STRING: LOGIN}):
         yield site

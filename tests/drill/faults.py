@@ -5,13 +5,15 @@ A fault raises Violated where the pipeline did not do what it must; the measures
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -292,36 +294,84 @@ def started_twice_on_s3(drill: Drill) -> tuple[str, Run]:
     return one_of_two(run), run
 
 
-def ask(api: str, path: str, **body: object) -> Any:
+def call(api: str, path: str, body: Mapping[str, object], method: str = "POST") -> bytes:
     """One call of Prefect's API."""
     request = urllib.request.Request(  # noqa: S310 (a server that the drill started)
-        f"{api}{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+        f"{api}{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}, method=method
     )
     with urllib.request.urlopen(request) as answer:  # noqa: S310
-        return json.load(answer)
+        return bytes(answer.read())
+
+
+def ask(api: str, path: str, **body: object) -> Any:
+    """What Prefect's API answers to a call."""
+    return json.loads(call(api, path, body))
+
+
+@contextmanager
+def served(run: Run) -> Iterator[Callable[[], str]]:
+    """A process that serves the flow; gives what starts a run of it, and the run's id."""
+    api = run.machines.prefect.api
+    for earlier in ask(api, "/deployments/filter"):
+        call(api, f"/deployments/{earlier['id']}", {}, "DELETE")
+    command = [sys.executable, "-m", "flows.running.serve", "", str(run.config)]
+    environment = run.machines.environment | {"PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    process = spawn(command, environment, run.folder / "serve.log")
+    try:
+        until(lambda: ask(api, "/deployments/filter"), 60, "the flow is served")
+        (nightly,) = ask(api, "/deployments/filter")
+        yield lambda: str(ask(api, f"/deployments/{nightly['id']}/create_flow_run")["id"])
+    finally:
+        kill(process.pid)
+
+
+def cancel_in_mid_generation(run: Run, flow_run: str) -> None:
+    """Wait until a run of a deployment has kept some answers, then cancel it as the UI does."""
+    api = run.machines.prefect.api
+    until(lambda: len(run.committed() - run.given) >= 2 * BLOCK_ROWS, 200, "the run is in mid-generation")
+    run.snapshot()
+    ask(api, f"/flow_runs/{flow_run}/set_state", state={"type": "CANCELLING"})
+    until(lambda: state(api, flow_run) == "CANCELLED", 90, "the run is cancelled")
+    until(lambda: not run.machines.ray.at_work(), 100, "no job is at work")
 
 
 def cancelled(drill: Drill) -> tuple[str, Run]:
     """cancelled in the UI"""
     run = drill.run("cancelled", milliseconds=2000)
-    api = drill.machines.prefect.api
-    before = {deployment["id"] for deployment in ask(api, "/deployments/filter")}
-    command = [sys.executable, "-m", "flows.running.serve", "", str(run.config)]
-    environment = drill.machines.environment | {"PREFECT_RUNNER_POLL_FREQUENCY": "1"}
-    served = spawn(command, environment, run.folder / "serve.log")
-    try:
-        until(lambda: len(ask(api, "/deployments/filter")) > len(before), 60, "the flow is served")
-        (nightly,) = (found["id"] for found in ask(api, "/deployments/filter") if found["id"] not in before)
-        flow_run = ask(api, f"/deployments/{nightly}/create_flow_run")["id"]
-        until(lambda: len(run.committed() - run.given) >= 2 * BLOCK_ROWS, 200, "the run is in mid-generation")
-        run.snapshot()
-        ask(api, f"/flow_runs/{flow_run}/set_state", state={"type": "CANCELLING"})
-        until(lambda: state(api, flow_run) == "CANCELLED", 90, "the run is cancelled")
-        until(lambda: not drill.machines.ray.at_work(), 100, "no job is at work")
+    with served(run) as start:
+        cancel_in_mid_generation(run, start())
         must(len(run.asked()) < REQUESTS, "its Ray job went on to its end")
-    finally:
-        kill(served.pid)
     return f"its job was stopped; {finish(run)}", run
+
+
+class Payload:
+    """Makes the file `ran` when it is unpickled."""
+
+    def __init__(self, ran: Path) -> None:
+        self.ran = ran
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.ran,)
+
+
+def result_pickled(drill: Drill) -> tuple[str, Run]:
+    """what a task gave is replaced by a pickle before a retry"""
+    run = drill.run("pickled", milliseconds=2000)
+    api, ran = run.machines.prefect.api, run.folder / "ran"
+    with served(run) as start:
+        flow_run = start()
+        cancel_in_mid_generation(run, flow_run)
+        inputs = f"/flow_runs/{flow_run}/input"
+        kept = [found["key"] for found in ask(api, f"{inputs}/filter", prefix="kept-", limit=100)]
+        must(kept, "no result is kept")
+        for key in kept:
+            call(api, f"{inputs}/{key}", {}, "DELETE")
+            call(api, inputs, {"key": key, "value": pickle.dumps(Payload(ran), protocol=0).decode()})
+        ask(api, f"/flow_runs/{flow_run}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"})
+        until(lambda: state(api, flow_run) in ("COMPLETED", "FAILED", "CRASHED"), 240, "the retry has ended")
+    must(not ran.exists(), "a pickle was read")
+    must(state(api, flow_run) == "COMPLETED", "the retry failed")
+    return "the task was done again, the retry went on", run
 
 
 def state(api: str, flow_run: str) -> str:
@@ -399,6 +449,7 @@ FAULTS: dict[str, Fault] = {
     "twice": started_twice,
     "twice-s3": started_twice_on_s3,
     "cancel": cancelled,
+    "pickled": result_pickled,
     "older": older_code,
     "clock": clock_moved,
     "garbage": garbage,

@@ -138,6 +138,7 @@ def test_a_retry_does_again_what_mended_code_has_to_do_with(
 
     monkeypatch.setattr(identity, "ROOT", tree)
     monkeypatch.setattr("flows.sources_to_prompts.build_prompts", build_and_count)
+    monkeypatch.setattr("flows.running.caching.can_be_retried", lambda: True)
     forget()
 
     @flow(retries=1)
@@ -165,7 +166,10 @@ def test_the_code_of_every_task_has_an_identity() -> None:
     assert len({identity.of_function(task.fn) for task in tasks.values()}) == len(tasks)
 
 
-def test_a_retry_makes_again_the_tables_that_were_deleted_or_broke_since(tmp_path: Path, prefect_server: None) -> None:
+def test_a_retry_makes_again_the_tables_that_were_deleted_or_broke_since(
+    tmp_path: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.running.caching.can_be_retried", lambda: True)
     settings = configs.load(str(write_config(tmp_path)))
     made: list[Stage] = []
 

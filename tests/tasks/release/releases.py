@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,10 +10,11 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks.config import Config, load
 from tasks.release.candidate import Candidate, describe_files
+from tasks.release.manifest import File
 from tasks.release.release import Release, next_version, publish
 from tests.conftest import ROOT
 
-Files = tuple[dict[str, Any], ...]
+Files = tuple[File, ...]
 VERDICT = {"said": "passed"}
 DAY = date(2026, 1, 2)
 ROWS = 3
