@@ -24,7 +24,7 @@ LOGIN = "tests:a-login-of-tests"
 BUSY = (500, 502, 503)
 """What a server of Prefect says on SQLite while another writes."""
 SECONDS_OF_PATIENCE = 60
-SECONDS_TO_START, SECONDS_TO_FINISH = 300, 500
+SECONDS_TO_START, SECONDS_TO_FINISH = 600, 1_200
 
 
 def ask(api: str, path: str, **body: Any) -> Any:
