@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import psutil
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
 from tests.ports import choose_ports
 from tests.processes import SECONDS_TO_END, program, started_with
@@ -27,9 +28,9 @@ SECONDS_OF_PATIENCE = 60
 SECONDS_TO_START, SECONDS_TO_FINISH = 600, 1_200
 
 
-def ask(api: str, path: str, **body: Any) -> Any:
+def ask(api: str, path: str, login: str = LOGIN, /, **body: Any) -> Any:
     """What a server says; a refused connection and a busy database are asked again for a while."""
-    data, token = json.dumps(body).encode(), b64encode(LOGIN.encode()).decode()
+    data, token = json.dumps(body).encode(), b64encode(login.encode()).decode()
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
     request = urllib.request.Request(f"{api}{path}", data=data, headers=headers)  # noqa: S310
     said: list[Any] = []
@@ -49,6 +50,11 @@ def ask(api: str, path: str, **body: Any) -> Any:
 
     until(answered, SECONDS_OF_PATIENCE, f"{path} is answered")
     return said[0]
+
+
+def ask_ours(path: str, **body: Any) -> Any:
+    """What the server says that this process talks to."""
+    return ask(PREFECT_API_URL.value(), path, PREFECT_API_AUTH_STRING.value(), **body)
 
 
 @dataclass

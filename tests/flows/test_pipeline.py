@@ -12,7 +12,6 @@ import datasets
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from prefect.settings import get_current_settings
 
 from flows.pipeline import main, pipeline
 from tasks import config as configs
@@ -23,7 +22,7 @@ from tasks.tables import HARM_CATEGORIES, Stage
 from tasks.work.job import RunJob
 from tests.conftest import asked, write_config
 from tests.flows.here import run_here
-from tests.served import ask
+from tests.served import ask_ours
 from tests.waiting import until
 
 Run = tuple[Path, Release, list[Stage]]
@@ -160,24 +159,22 @@ def test_a_refused_release_exits_with_3_moves_no_pointer_and_keeps_its_candidate
     assert OPENED.count(str(tmp_path / "prompts.jsonl")) == 1
 
 
-def everything(api: str, path: str) -> Iterator[dict[str, Any]]:
+def everything(path: str) -> Iterator[dict[str, Any]]:
     """All that a server holds of one kind, page by page."""
     offset = 0
-    while page := ask(api, path, offset=offset):
+    while page := ask_ours(path, offset=offset):
         yield from page
         offset += len(page)
 
 
 def test_no_prompt_and_no_answer_reaches_prefect(scripted_run: Run) -> None:
     answers = pq.read_table(f"{scripted_run[1].uri}/annotations/responses.parquet")["response"].to_pylist()
-    api = get_current_settings().api.url
-    assert api
     # Logs reach the server some time after, in the order in which they were sent.
     mark = f"mark {uuid4()}"
-    (run, *_) = ask(api, "/flow_runs/filter")
+    (run, *_) = ask_ours("/flow_runs/filter")
     logging.getLogger("prefect.flow_runs").info(mark, extra={"flow_run_id": run["id"]})
-    until(lambda: mark in json.dumps(ask(api, "/logs/filter", sort="TIMESTAMP_DESC")), what="logs reach the server")
-    logs, artifacts = list(everything(api, "/logs/filter")), list(everything(api, "/artifacts/filter"))
+    until(lambda: mark in json.dumps(ask_ours("/logs/filter", sort="TIMESTAMP_DESC")), what="logs reach the server")
+    logs, artifacts = list(everything("/logs/filter")), list(everything("/artifacts/filter"))
     assert "tasks.work.store" in {log["name"] for log in logs}
     assert "gate" in {artifact["key"] for artifact in artifacts}
     seen = json.dumps([logs, artifacts], ensure_ascii=False)

@@ -9,13 +9,13 @@ from uuid import uuid4
 
 import pytest
 import yaml
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 from prefect.workers.process import ProcessJobConfiguration
 
 from flows.pipeline import pipeline
 from tests.conftest import ROOT
 from tests.processes import own_environment
-from tests.served import ask
+from tests.served import ask_ours
 
 FILE, TEMPLATE = ROOT / "infra/prefect.yaml", ROOT / "infra/job_template.json"
 HOSTILE = {"command": "touch hit", "env": {"LD_PRELOAD": "hit.so"}, "env.LD_PRELOAD": "hit.so", "working_dir": "/hit"}
@@ -24,15 +24,15 @@ SECONDS_TO_DEPLOY = 300
 
 
 def test_the_file_deploys_what_it_says(prefect_server: None, tmp_path: Path) -> None:
-    api = PREFECT_API_URL.value()
     pool = {"name": WRITTEN["work_pool"]["name"], "type": "process"}
-    ask(api, "/work_pools/", **pool, base_job_template=json.loads(TEMPLATE.read_text()))
+    ask_ours("/work_pools/", **pool, base_job_template=json.loads(TEMPLATE.read_text()))
     deploy = ["prefect", "--no-prompt", "deploy", "--prefect-file", str(FILE.relative_to(ROOT)), "--all"]
+    server = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PREFECT_API_AUTH_STRING": PREFECT_API_AUTH_STRING.value()}
     values = {"SAFEPAIRS_HOME": str(ROOT), "SAFEPAIRS_STORAGE": "s3://bucket/prefix", "COLUMNS": "200"}
     done = subprocess.run(
         [sys.executable, "-m", *deploy],
         cwd=ROOT,
-        env=own_environment(tmp_path, PREFECT_API_URL=api, **values),
+        env=own_environment(tmp_path, **server, **values),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -40,7 +40,7 @@ def test_the_file_deploys_what_it_says(prefect_server: None, tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (deployed,) = ask(api, "/deployments/filter", deployments={"name": {"any_": ["nightly"]}})
+    (deployed,) = ask_ours("/deployments/filter", deployments={"name": {"any_": ["nightly"]}})
     assert deployed["name"] == "nightly"
     assert deployed["entrypoint"] == "flows/pipeline.py:pipeline"
     assert [entry["schedule"]["cron"] for entry in deployed["schedules"]] == ["0 3 * * *"]
@@ -54,15 +54,15 @@ def test_the_file_deploys_what_it_says(prefect_server: None, tmp_path: Path) -> 
 
 
 def test_the_server_takes_no_job_variables(prefect_server: None, tmp_path: Path) -> None:
-    api, name = PREFECT_API_URL.value(), uuid4().hex
-    ask(api, "/work_pools/", name=name, type="process", base_job_template=json.loads(TEMPLATE.read_text()))
-    flow = ask(api, "/flows/", name=name)
-    deployed = ask(api, "/deployments/", name=name, flow_id=flow["id"], work_pool_name=name)
+    name = uuid4().hex
+    ask_ours("/work_pools/", name=name, type="process", base_job_template=json.loads(TEMPLATE.read_text()))
+    flow = ask_ours("/flows/", name=name)
+    deployed = ask_ours("/deployments/", name=name, flow_id=flow["id"], work_pool_name=name)
     start = f"/deployments/{deployed['id']}/create_flow_run"
     for variable, value in HOSTILE.items():
         with pytest.raises(AssertionError, match=f"{start}: 4"):
-            ask(api, start, job_variables={variable: value})
-    assert ask(api, start)["state"]["type"] == "SCHEDULED"
+            ask_ours(start, job_variables={variable: value})
+    assert ask_ours(start)["state"]["type"] == "SCHEDULED"
 
 
 def test_whoever_starts_a_run_has_no_say_in_what_the_worker_executes(prefect_server: None) -> None:

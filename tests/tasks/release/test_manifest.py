@@ -36,9 +36,7 @@ def test_a_release_tells_the_digests_of_all_that_stood_before_it(root: str) -> N
     assert made[0].version not in lineage(root)
 
 
-def test_where_the_pointer_was_deleted_the_newest_release_that_was_published_is_the_latest(
-    root: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_where_the_pointer_was_deleted_the_newest_release_that_was_published_is_the_latest(root: str) -> None:
     uri = f"{root}/releases/latest.json"
     made = [releases.release(root, f"made-{number}") for number in range(11)]  # .10 is newer than .9
     pointer, known = json.loads(storage.read_bytes(uri)), lineage(root)
@@ -47,8 +45,6 @@ def test_where_the_pointer_was_deleted_the_newest_release_that_was_published_is_
     storage.write_bytes(f"{root}/claims/2027.01.01", b"a fingerprint")
     storage.remove(uri)
     assert lineage(root) == known
-    (said,) = {record.getMessage() for record in caplog.records if uri in record.getMessage()}
-    assert said == f"{uri}: is missing; {made[-1].version} is taken for the latest release, the next one makes it again"
     (found,) = [what for where, what in faults(root) if where == "releases/latest.json"]
     assert json.loads(found.split(": ", 1)[1]) == pointer
     assert releases.release(root, "next").version not in known
