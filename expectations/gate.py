@@ -47,7 +47,8 @@ from expectations.loading import LOADED, Row, load_all
 from expectations.outcome import GateOutcome, RuleResult
 from infra import storage
 from tasks import warehouse
-from tasks.config import AgreementThreshold
+from tasks.config import Gate
+from tasks.identity import query
 from tasks.release.candidate import ANNOTATIONS, describe_files
 from tasks.release.catalog import views
 from tasks.tables import INTEGER, REAL, TEXT, columns
@@ -79,19 +80,20 @@ SUITES: dict[str, tuple[str, ModuleType]] = {
 RECOUNT_COLUMNS = columns(stage=TEXT, rows_in=INTEGER, rows_kept=INTEGER)
 FILE_COLUMNS = columns(path=TEXT, sha256=TEXT, bytes=INTEGER, rows=INTEGER)
 THRESHOLD_COLUMNS = columns(question=TEXT, between=TEXT, measure=TEXT, at_least=REAL, severity=TEXT)
+LIMIT_COLUMNS = columns(severity=TEXT, at_most=REAL)
 
 
-def examine(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]) -> GateOutcome:
+def examine(uri: str, files: Sequence[Mapping[str, Any]], asked: Gate) -> GateOutcome:
     """Run all suites on the candidate at `uri`, whose data files are `files`, and write what they found beside it.
 
-    Each of the `thresholds` is an agreement that must be reached.
+    Beyond the fixed rules it is held to what the configuration has `asked` of a release.
     """
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="safepairs-gate-") as scratch:
         database = f"{scratch}/gate.duckdb"
         folder = storage.fetch(uri, f"{scratch}/candidate")
         loaded = load_all(folder, views("main", folder, (file["path"] for file in files)))
-        open_candidate(database, folder, files, thresholds, loaded)
+        open_candidate(database, folder, files, asked, loaded)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         add_data_docs(context, f"{scratch}/docs")
@@ -136,10 +138,10 @@ def open_candidate(
     database: str,
     folder: str,
     files: Sequence[Mapping[str, Any]],
-    thresholds: Sequence[AgreementThreshold],
+    asked: Gate,
     loaded: Sequence[Row],
 ) -> None:
-    """Make the gate's database: a view a table of the candidate, its stages recounted, copies, files, what loads, thresholds."""
+    """Make the gate's database: a view a table of the candidate, its stages recounted, copies, files, what loads and what is asked."""
     there = storage.listing(folder)
     with warehouse.connect({}, database) as connection:
         for name, pattern in FILES.items():
@@ -152,8 +154,11 @@ def open_candidate(
         connection.from_arrow(pa.Table.from_pylist([dict(row) for row in loaded], schema=LOADED)).create("loaded")
         recounted = pa.Table.from_pylist(list(recounts(connection)), schema=RECOUNT_COLUMNS)
         connection.from_arrow(recounted).create("recounted")
-        asked = pa.Table.from_pylist([threshold.model_dump() for threshold in thresholds], schema=THRESHOLD_COLUMNS)
-        connection.from_arrow(asked).create("thresholds")
+        connection.sql(query("card_errors")).create("asked_of_models")
+        thresholds = [threshold.model_dump() for threshold in asked.agreement]
+        connection.from_arrow(pa.Table.from_pylist(thresholds, schema=THRESHOLD_COLUMNS)).create("thresholds")
+        limits = [{"severity": name, "at_most": share} for name, share in asked.engine_errors]
+        connection.from_arrow(pa.Table.from_pylist(limits, schema=LIMIT_COLUMNS)).create("limits")
         # Not by DuckDB's read_blob: it makes columns of folders such as `content=3`, and cannot be told not to.
         found = pa.Table.from_pylist(list(describe_files(folder)), schema=FILE_COLUMNS)
         connection.from_arrow(found).create("found")

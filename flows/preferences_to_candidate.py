@@ -41,7 +41,7 @@ def write_and_examine(config: Config, stages: list[Stage], parent: str | None, r
 
     candidate = write_candidate(config, stages, next_version(root, fingerprint), fingerprint, root)
     with warehouse.writing(candidate.uri):
-        outcome = examine(candidate.uri, candidate.files, config.gate.agreement)
+        outcome = examine(candidate.uri, candidate.files, config.gate)
         files = (*candidate.files, *describe_files(candidate.uri, "gate"))
     report_gate(candidate.version, outcome)
     if not outcome.passed:

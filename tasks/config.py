@@ -167,10 +167,18 @@ class AgreementThreshold(Section):
     severity: Literal["critical", "warning"] = "warning"
 
 
+class EngineErrors(Section):
+    """Rules of the gate: of no model may a larger share of its requests end in an error of its engine."""
+
+    warning: float = Field(0.01, ge=0, le=1)
+    critical: float = Field(0.05, ge=0, le=1)
+
+
 class Gate(Section):
     """What the gate asks of a release beyond its fixed rules."""
 
     agreement: tuple[AgreementThreshold, ...] = ()
+    engine_errors: EngineErrors = EngineErrors()
 
 
 class Approval(Section):

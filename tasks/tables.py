@@ -357,7 +357,7 @@ DROPPED = Table(
     "dropped",
     "row left out",
     ("stage", "id"),
-    columns(table_name=TEXT, id=TEXT, stage=TEXT, reason=TEXT, evidence=TEXT),
+    columns(table_name=TEXT, id=TEXT, stage=TEXT, responder=TEXT, reason=TEXT, evidence=TEXT),
 )
 
 

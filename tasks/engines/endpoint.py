@@ -2,7 +2,8 @@
 
 In: batches of requests (`tables.REQUESTS`). Out: the same number of completions (`tables.COMPLETIONS`), same order.
 Grain: one row per request. The client waits and tries again on 408, 409, 429 and 5xx and on lost connections; what
-still fails, what the endpoint refuses, and a reply without an answer, whatever it is, becomes an error row.
+still fails, what the endpoint refuses, and a reply without an answer, whatever it is, becomes an error row. What a filter
+refused for what it says is answered: with nothing.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsync
 from tasks.engines.blocks import completions
 from tasks.engines.chat import messages
 from tasks.engines.openai import OpenAI
-from tasks.engines.replies import describe, read_reply
+from tasks.engines.replies import may_ask_no_more, read_fault, read_reply
 
 
 class EndpointEngine:
@@ -54,7 +55,7 @@ class EndpointEngine:
             reply = await self.client.chat.completions.with_raw_response.create(**asked)
             status, body = reply.status_code, reply.content
         except APIStatusError as error:
-            return {"error": describe(type(error).__name__, error.status_code, error.response.content, hidden)}
+            return read_fault(type(error).__name__, error.status_code, error.response.content, hidden)
         except Exception as error:  # noqa: BLE001 (nobody knows all that a reply can break in a client)
             cause = f" ({type(error.__cause__).__name__})" if isinstance(error, APIConnectionError) else ""
             return {"error": f"{type(error).__name__}{cause}"}
@@ -63,11 +64,14 @@ class EndpointEngine:
     async def read(self, response: Any) -> None:  # noqa: ANN401 (of the client's HTTP library, which is its own affair)
         """Read a reply in time: the client's own limit is for each piece of it, of which some replies have no last one.
 
-        JSON is UTF-8, whatever a reply calls itself; some names make the client fail.
+        JSON is UTF-8, whatever a reply calls itself; some names make the client fail. A quota that is spent is told as if the
+        endpoint were busy, but to ask again costs minutes for nothing.
         """
         response.encoding = "utf-8"
         async with asyncio.timeout(self.endpoint.timeout_seconds):
             await response.aread()
+        if response.is_error and may_ask_no_more(response.content):
+            response.headers["x-should-retry"] = "false"
 
 
 def chat(endpoint: OpenAI, request: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 In: the status and the bytes of a reply, whatever they are. Out: what they tell of a row of `tables.COMPLETIONS`, in values
 that Arrow can hold. Grain: one reply. The words in an error are one short line; they quote no answer, and nothing `hidden`:
-neither the request nor the key.
+neither the request nor the key. What a filter of the endpoint refused is an answer without text, which is not asked again.
 """
 
 import html
@@ -25,6 +25,50 @@ PIECE = 12
 """Letters and digits in a row that words share with a text only where they quote it; a shorter text counts as a whole."""
 SHORTEST_TEXT = 4
 """Letters and digits of a text; what is shorter stands in any words."""
+FILTERED = "content_filter"
+"""How an answer ends that a filter cut off, as OpenAI has it; also one that it refused from the start."""
+FILTERS = (
+    "contentfilter",
+    "contentfiltered",
+    "guardrailintervened",
+    "safety",
+    "imagesafety",
+    "prohibitedcontent",
+    "blocklist",
+    "recitation",
+    "spii",
+    "sensitive",
+    "refusal",
+    "errortoxic",
+)
+"""What providers call it, as `spelled`: OpenAI, Bedrock, Gemini, Zhipu, Anthropic, Cohere. The macro `ending` spells alike."""
+BROKEN = ("error", "abort", "aborted")
+"""How what is no answer ends, whatever text it has."""
+MAY_REFUSE = (400, 403, 422, 451)
+"""Statuses beside which a request may be refused for what it says. Others, such as 429 and 503, tell of a filter's own faults."""
+REFUSALS = re.compile(
+    "contentfilter|contentfiltered|contentpolicyviolation|responsibleaipolicyviolation|moderation|moderationblocked"
+    "|datainspectionfailed|guardrailintervened|prohibitedcontent|safety|invalidprompt|[a-z]*sensitivecontentdetected|1301|1026|1027"
+)
+"""Codes of such a refusal, spelled: OpenAI, Azure, OpenRouter, DashScope, Bedrock, Gemini, Ark, Zhipu, MiniMax."""
+REFUSING_WORDS = re.compile(
+    r"content exists risk|contentpolicyviolation|content (management )?policy|usage (policy|policies|guidelines)|safety_check",
+    re.IGNORECASE,
+)
+"""What DeepSeek, LiteLLM, Azure, OpenAI and xAI say of it in place of a code."""
+SHUT_OUT = re.compile(
+    "insufficient(user)?(quota|balance|funds|credits?)|exceededcurrentquota(error)?|billing(hardlimitreached|notactive)"
+    "|notenoughbalance|paymentrequired|budgetexceeded|arrearage|(invalid|incorrect)apikey|apikeyinvalid|accountdeactivated"
+    "|[a-z]*perday[a-z]*|1113|1008"
+)
+"""Codes of one who may ask nothing more, whatever the status: OpenAI, Moonshot, DashScope, DeepSeek, Gemini, Zhipu, MiniMax."""
+SHUT_OUT_WORDS = re.compile("credit balance is too low|insufficient balance", re.IGNORECASE)
+"""What Anthropic and DeepSeek say of it in place of a code."""
+NAMES_OF_CODES = ("code", "type", "reason", "status", "status_code", "quotaId")
+NO_ACCESS = "no access"
+"""The fault of who may ask nothing more: without a key, a right, or money."""
+FORBIDDEN = "forbidden"
+"""The fault of who may not ask this, and may be anything: a right that is missing, or a wall that took one text for an attack."""
 PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 NAME_OF_ONE = re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}")
@@ -39,19 +83,79 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
     except (ValueError, RecursionError):
         return {"error": describe("no JSON" if body.strip() else "nothing", status, body, hidden)}
     if is_fault(reply):
-        return {"error": describe("error", status, body, hidden)}
-    text = answer_of(reply)
+        return read_fault("error", status, body, hidden)
+    text, finish_reason = answer_of(reply), ending_of(reply)
+    if text is None and spelled(finish_reason or "") in FILTERS:
+        text = ""
     if text is None:
         return {"error": describe(instead_of_answer(reply), status, body, hidden)}
     choice = reply["choices"][0]
-    finish_reason = choice.get("finish_reason")
     return {
         "completion": whole(text),
-        "finish_reason": whole(finish_reason) if isinstance(finish_reason, str) else None,
+        "finish_reason": finish_reason,
         "input_tokens": count(reply.get("usage"), "prompt_tokens"),
         "output_tokens": count(reply.get("usage"), "completion_tokens"),
         "confidence": confidence(decision, spoken(choice.get("logprobs"))),
     }
+
+
+def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> dict[str, Any]:
+    """What a reply tells that says that something failed: an answer that a filter refused, or an error."""
+    reply = parsed(body)
+    found = fault_in(reply)
+    own = str(found.get("code"))
+    meant = int(own) if re.fullmatch("[45][0-9][0-9]", own) else status
+    said = unquoted(" ".join(value for value in found.values() if isinstance(value, str)), hidden)
+    is_refused = (
+        any(map(REFUSALS.fullmatch, map(spelled, codes_of(reply))))
+        or REFUSING_WORDS.search(said)
+        or "flagged_input" in str(found.get("metadata"))
+    )
+    if is_refused and (meant < 300 or meant in MAY_REFUSE):
+        return {"completion": "", "finish_reason": FILTERED}
+    if meant in (401, 402) or may_ask_no_more(body):
+        fault = NO_ACCESS
+    elif meant == 403:
+        fault = FORBIDDEN
+    return {"error": describe(fault, status, body, hidden)}
+
+
+def may_ask_no_more(body: bytes) -> bool:
+    """Whether a reply says that the key is wrong or the quota spent."""
+    reply = parsed(body)
+    said = str(fault_in(reply).get("message"))
+    return any(map(SHUT_OUT.fullmatch, map(spelled, codes_of(reply)))) or bool(SHUT_OUT_WORDS.search(said))
+
+
+def spelled(code: str) -> str:
+    """The letters and digits of a code, in lower case, without what some write behind a colon."""
+    return re.sub("[^a-z0-9]", "", code.partition(":")[0].lower())
+
+
+def parsed(body: bytes | str) -> object:
+    """The reply as JSON; None where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def fault_in(reply: object) -> dict[Any, Any]:
+    """What a reply tells of what failed."""
+    match reply:
+        case {"error": {**fault}} | [{"error": {**fault}}, *_] | {"choices": [{"error": {**fault}}, *_]} | {**fault}:
+            return fault
+    return {}
+
+
+def codes_of(reply: object, depth: int = 8) -> Iterator[str]:
+    """What stands in a reply as code, type, reason or status of a fault, however deep, also in a reply that it quotes."""
+    for value in reply if isinstance(reply, list) else []:
+        yield from codes_of(value, depth)
+    for name, value in reply.items() if isinstance(reply, dict) and depth else []:
+        if name in NAMES_OF_CODES and isinstance(value, str | int):
+            yield str(value)
+        yield from codes_of(parsed(value) if name == "raw" and isinstance(value, str) else value, depth - 1)
 
 
 def is_fault(reply: object) -> bool:
@@ -59,7 +163,9 @@ def is_fault(reply: object) -> bool:
     match reply:
         case {"error": fault} | {"choices": [{"error": fault}, *_]} if fault:
             return True
-        case {"choices": [{"finish_reason": "error"}, *_]}:
+        case {"choices": [{"finish_reason": str(word)}, *_]} if spelled(word) in BROKEN:
+            return True
+        case {"base_resp": {"status_code": float(code)}} if code:
             return True
     return False
 
@@ -75,6 +181,14 @@ def answer_of(reply: object) -> str | None:
             return text
         case {"choices": [{"message": {"content": ""}}, *_]}:
             return ""
+    return None
+
+
+def ending_of(reply: object) -> str | None:
+    """How the first choice says that it ended, in its own word."""
+    match reply:
+        case {"choices": [{"finish_reason": str(word)}, *_]}:
+            return whole(word)
     return None
 
 
@@ -106,9 +220,9 @@ def whole(text: str) -> str:
 
 
 def count(used: object, name: str) -> int | None:
-    """A number of tokens, if it is one."""
+    """A number of tokens, if it is one; 0 is what some say who do not count."""
     value = used.get(name) if isinstance(used, dict) else None
-    return int(value) if isinstance(value, float) and value.is_integer() and 0 <= value < 2**53 else None
+    return int(value) if isinstance(value, float) and value.is_integer() and 0 < value < 2**53 else None
 
 
 def spoken(logprobs: object) -> list[tuple[str, float]]:
@@ -138,14 +252,12 @@ def describe(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> str
 def words(status: int, body: bytes) -> str:
     """What a reply says of a fault. Beside a status of success it may be an answer in another form: that stays out."""
     refused = status >= 300
-    try:
-        reply = json.loads(body)
-    except (ValueError, RecursionError):
-        reply = None
-    match reply:
+    match parsed(body):
         case {"error": {"message": str(said)}} | {"error": str(said)} | {"detail": str(said)}:
             return said
         case {"message": str(said)} if refused:
+            return said
+        case {"base_resp": {"status_msg": str(said)}}:
             return said
         case {"error": {} | [*_] as said}:
             return json.dumps(said, ensure_ascii=False)

@@ -6,6 +6,7 @@ Grain: one row per judgement by one annotator of one answer or pair, the ones th
 
 from tasks import warehouse
 from tasks.config import Config, Judge
+from tasks.engines.replies import FILTERS
 from tasks.judging.classifiers import classifier_rubric, mapping
 from tasks.judging.reading import FOUND, UNCLEAR, find_verdicts
 from tasks.judging.rubric import rubrics
@@ -19,7 +20,7 @@ def judge_by(
 ) -> tuple[list[Ref], dict[str, Cost]]:
     """Give the verdicts of one judge about `subjects`, one table an attempt, and what each attempt cost by its name.
 
-    A verdict that does not parse is asked again with another seed.
+    A verdict that does not parse is asked again with another seed, one that a filter refused is not.
 
     Raises:
         ModelError: the judge's model is missing or stopped.
@@ -56,10 +57,13 @@ def judge_by(
 def read(judge: Judge, requests: warehouse.Source, completions: warehouse.Source, folder: str) -> Ref:
     """What a judge said, as verdicts."""
     said: dict[str, warehouse.Source] = {"requests": requests, "completions": completions}
+    filters = list(FILTERS)
     if judge.format == "rubric":
         unclear = warehouse.build(UNCLEAR, folder, "unclear_verdicts", said)
         said["found"] = warehouse.derive(FOUND, folder, find_verdicts, {"unclear": unclear})
         known = list(HARM_CATEGORIES)
-        return warehouse.build(VERDICTS, folder, "verdicts", said, annotator=judge.name, harm_categories=known)
+        return warehouse.build(
+            VERDICTS, folder, "verdicts", said, annotator=judge.name, filters=filters, harm_categories=known
+        )
     said["mapping"] = mapping(judge.format)
-    return warehouse.build(VERDICTS, folder, "classifier_verdicts", said, annotator=judge.name)
+    return warehouse.build(VERDICTS, folder, "classifier_verdicts", said, annotator=judge.name, filters=filters)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from tasks import warehouse
 from tasks.config import Config, Responder
+from tasks.engines.replies import FILTERS
 from tasks.tables import ANSWERS, EMBEDDINGS, REQUESTS, RESPONSES, Cost, Ref, Stage, screened
 from tasks.work.completions import complete
 from tasks.work.job import RunJob
@@ -47,6 +48,7 @@ def answer_prompts(
         "screened_responses",
         {"requests": requests, "completions": completions},
         responder=responder.name,
+        filters=list(FILTERS),
     )
     return answered, {name: cost}
 

@@ -67,6 +67,14 @@ if(
     trim(raw, ' ' || chr(10))
 );
 
+-- How an answer ended, in the letters of whatever word an endpoint has for it.
+CREATE OR REPLACE MACRO ending(finish_reason) AS
+regexp_replace(lower(split_part(coalesce(finish_reason, ''), ':', 1)), '[^a-z0-9]', '', 'g');
+
+-- Whether an answer ended because it was long enough: OpenAI, Anthropic, Gemini, Mistral and Cohere have words of their own.
+CREATE OR REPLACE MACRO is_cut(finish_reason) AS
+ending(finish_reason) IN ('length', 'maxtokens', 'modellength', 'modelcontextwindowexceeded');
+
 -- Whether a text has five strokes in a row that are no letters, digits or symbols, or none of these at all.
 CREATE OR REPLACE MACRO may_be_garbled(text) AS
 regexp_matches(text, '(?:[^\p{L}\p{M}\p{N}\p{So}\x{A2}-\x{A5}\x{20A0}-\x{20CF}\x{2190}-\x{22FF}\s]\s*){5}')

@@ -7,6 +7,7 @@ lines of JSON.
 """
 
 import json
+import random
 import re
 import sys
 import time
@@ -24,6 +25,7 @@ from infra import ray_cluster, storage
 from tasks import warehouse
 from tasks.config import Model
 from tasks.engines.blocks import cut
+from tasks.engines.replies import FORBIDDEN, NO_ACCESS
 from tasks.errors import ModelError, SafePairsError, StorageError
 from tasks.tables import Cost, Ref
 
@@ -34,6 +36,8 @@ ALIKE = 32
 """Rows without an answer, all for one reason, after which a job whose first rows they are is not worth going on."""
 KINDS = 8
 """So many times as many rows without one answer are enough, whatever the reasons."""
+PLACES = 8
+"""Blocks that these rows come from, if there are as many: what stands together, short or alike, may be refused together."""
 MOST_ERRORS = 20
 """Kinds of words that are told of a job's errors; the others are told as a number."""
 
@@ -72,16 +76,16 @@ def fill(job: Job, tell: Tell) -> None:
     """Answer all pending rows on the cluster that this process is connected to, and put them into the store.
 
     Raises:
-        ModelError: the engine cannot start or go on, or its first rows all failed alike.
+        ModelError: the engine cannot start or go on, its first rows all failed alike, or it lets us ask nothing more.
         StorageError: the rows cannot be read any more, or a block cannot be written.
     """
     began, started = time.time(), time.monotonic()
-    rows, tokens, start = 0, Cost(), None
+    rows, places, tokens, start = 0, 0, Cost(), None
     errors: Counter[str] = Counter()
     with closing(blocks(job)) as committed:
         for block in committed:
             elapsed = time.monotonic() - started
-            rows += int(block["rows"])
+            rows, places = rows + int(block["rows"]), places + 1
             errors.update(map(str, block["errors"]))
             tokens += Cost(input_tokens=int(block["input_tokens"]), output_tokens=int(block["output_tokens"]))
             if start is None:
@@ -94,12 +98,27 @@ def fill(job: Job, tell: Tell) -> None:
                 errors=most_common(errors),
             )
             tell(Progress(rows, tokens + spent))
+            if told_off := shut_out(job, block, errors):
+                raise ModelError(
+                    f"{job.name}: {job.model.title} may be asked nothing more: {told_off}; what is answered is kept; mend the "
+                    "key, its rights or its quota, run again"
+                )
             alike = len(set(map(reason, errors))) == 1 or rows >= KINDS * job.patience
-            if rows == errors.total() >= job.patience and alike:
+            are_drawn = places >= PLACES or rows == job.pending.rows
+            if rows == errors.total() >= job.patience and alike and are_drawn:
                 raise ModelError(
                     f"{job.name}: {job.model.title} answered none of the first {rows:,} requests: "
                     f"{errors.most_common(1)[0][0]}; mend the cause (address, key, name and settings of the model), run again"
                 )
+
+
+def shut_out(job: Job, block: dict[str, Any], errors: Counter[str]) -> str | None:
+    """What an engine says that answers nothing more; that it forbids counts where all of a block was, and more than is excused."""
+    no_access = [error for error in errors if error.startswith(NO_ACCESS)]
+    forbidden = [error for error in errors.elements() if error.startswith(FORBIDDEN)]
+    whole = all(str(error).startswith(FORBIDDEN) for error in block["errors"]) and len(block["errors"]) == block["rows"]
+    excused = max(job.patience - ALIKE, 0)
+    return next(iter(no_access or (forbidden if whole and len(forbidden) > excused else [])), None)
 
 
 def reason(error: str) -> str:
@@ -114,14 +133,21 @@ def most_common(errors: Counter[str]) -> tuple[tuple[str, int], ...]:
     return (*told, *([("others", others)] if others else []))
 
 
-def blocks(job: Job) -> Generator[dict[str, Any]]:
-    """Run the Ray Data job; yield rows, errors and tokens of each block once it is in the store."""
+def places(job: Job) -> list[dict[str, str | int]]:
+    """Where the blocks of the job stand, in an order that was drawn: its first requests speak for all, not for short ones."""
     with warehouse.reading(job.pending.uri):
         found = cut(job.pending.uri, job.model.block_rows)
+    random.Random(job.id).shuffle(found)  # noqa: S311 (nobody is to be surprised)
+    return found
+
+
+def blocks(job: Job) -> Generator[dict[str, Any]]:
+    """Run the Ray Data job; yield rows, errors and tokens of each block once it is in the store."""
+    found = places(job)
     # From items, whose metadata this process makes: `from_arrow` asks workers for it, which then cannot become actors.
-    places = ray.data.from_items(found, override_num_blocks=len(found))
+    wanted = ray.data.from_items(found, override_num_blocks=len(found))
     try:
-        yield from job.model.answering(job.store)(places).iter_rows()
+        yield from job.model.answering(job.store)(wanted).iter_rows()
     except RayError as error:
         cause = last_cause(error)
         said = without_advice(cause)

@@ -18,7 +18,7 @@ from flows.running.approval import ask_for_approval, show
 from flows.running.clusters import alone
 from flows.running.perform import perform_in_plan
 from infra import storage as stores
-from tasks.config import AgreementThreshold, Config, load
+from tasks.config import Config, Gate, load
 from tasks.release.verify import faults
 from tasks.tables import Stage
 from tasks.warehouse import Tables
@@ -52,7 +52,7 @@ def judged() -> Iterator[list[str]]:
     """A gate that passes all with one warning, and a card without charts, as both take seconds: the candidates judged."""
     uris: list[str] = []
 
-    def examine(uri: str, files: Sequence[Mapping[str, Any]], thresholds: Sequence[AgreementThreshold]) -> GateOutcome:
+    def examine(uri: str, files: Sequence[Mapping[str, Any]], asked: Gate) -> GateOutcome:
         outcome = GateOutcome(True, (WARNED,))
         stores.write_bytes(stores.join(uri, "gate/verdict.json"), json.dumps(dataclasses.asdict(outcome)).encode())
         uris.append(uri)

@@ -12,7 +12,7 @@ from expectations.failing import failing_rows
 from expectations.gate import SUITES, examine, open_candidate
 from expectations.outcome import GateOutcome, RuleResult
 from expectations.rules import SQL
-from tasks.config import AgreementThreshold
+from tasks.config import AgreementThreshold, EngineErrors, Gate
 from tasks.release.candidate import Candidate, describe_files
 from tasks.release.release import Release
 from tasks.tables import Stage
@@ -79,6 +79,9 @@ DEFECTS = {
     "release.release_dual_orphans": Defect(QA, "response_source = 'other'"),
     "release.release_single_orphans": Defect(SINGLE, "response_0_source = 'other'"),
     "release.release_annotation_orphans": Defect(RESPONSES, "response_id = 'x' || response_id"),
+    "release.release_engine_errors": Defect("dropped", "reason = 'engine error'"),
+    "release.release_engine_errors_warned": Defect(VERDICTS, "problem = 'engine error'"),
+    "release.release_filtered_warned": Defect("dropped", "reason = 'filtered'"),
     "release.release_missing_answers": Defect(RESPONSES, "response = 'Never said.'"),
 }
 KEYS = {
@@ -87,18 +90,19 @@ KEYS = {
     "dual": ("response_0_sha256",),
     "single": ("response_0_sha256",),
     "responses": ("request_id", "response_id"),
-    "verdicts": ("verdict_id",),
+    "verdicts": ("verdict_id", "annotator"),
     "labels": ("response_id",),
     "preferences": ("pair_id",),
     "agreement": ("value",),
     "stages": ("stage",),
-    "dropped": ("id",),
+    "dropped": ("id", "responder"),
 }
 """What tells the rows of a table apart, wherever they are shown."""
 THRESHOLDS = (
     AgreementThreshold(question="safety", at_least=0.6, severity="critical"),
     AgreementThreshold(question="severity", at_least=0.5, severity="warning"),
 )
+ASKED = Gate(agreement=THRESHOLDS, engine_errors=EngineErrors(warning=0, critical=0.005))
 
 
 def plant(uri: str) -> dict[str, set[object]]:
@@ -152,7 +156,7 @@ def spoiled(candidate: Candidate, tmp_path_factory: pytest.TempPathFactory) -> S
     with (Path(uri) / "README.md").open("a") as card:
         card.write("\nOne more line.\n")
     (Path(uri) / "stray.txt").write_text("?")
-    return Spoiled(uri, planted, examine(uri, files, THRESHOLDS))
+    return Spoiled(uri, planted, examine(uri, files, ASKED))
 
 
 def broken(outcome: GateOutcome, of_rule: str = "violated") -> set[str]:
@@ -168,7 +172,7 @@ def values(rows: list[tuple[Any, ...]]) -> Iterator[object]:
 
 def test_a_clean_candidate_passes_and_is_published_with_its_warnings(candidate: Candidate, tmp_path: Path) -> None:
     copied = copy(candidate, tmp_path)
-    outcome = examine(copied.uri, copied.files, [THRESHOLDS[1]])
+    outcome = examine(copied.uri, copied.files, Gate(agreement=THRESHOLDS[1:]))
     assert outcome.passed
     assert {result.suite for result in outcome.results} == set(SUITES)
     assert not any(result.refuses for result in outcome.results)
@@ -228,19 +232,17 @@ def test_a_table_of_other_columns_is_refused_and_a_crashed_rule_is_told_from_a_v
         replace_rows(str(path), f"SELECT * EXCLUDE (prompt_source) FROM '{path}'")
     path = Path(copied.uri) / "annotations/preferences.parquet"
     replace_rows(str(path), f"SELECT * EXCLUDE (better_agreement) FROM '{path}'")
-    outcome = examine(copied.uri, tuple(describe_files(copied.uri)), ())
+    outcome = examine(copied.uri, tuple(describe_files(copied.uri)), Gate())
     assert not outcome.passed
     assert "qa.columns" in broken(outcome)
     assert "preferences.preferences_depend_on_order" in broken(outcome, "crashed")
     assert all(result.said and result.refuses for result in outcome.results if result.outcome == "crashed")
 
 
-def opened(
-    candidate: Candidate, folder: Path, thresholds: tuple[AgreementThreshold, ...] = ()
-) -> duckdb.DuckDBPyConnection:
+def opened(candidate: Candidate, folder: Path, asked: Gate = ASKED) -> duckdb.DuckDBPyConnection:
     """The gate's database of a candidate, without what loads."""
     database = str(folder / "gate.duckdb")
-    open_candidate(database, candidate.uri, candidate.files, thresholds, [])
+    open_candidate(database, candidate.uri, candidate.files, asked, [])
     return duckdb.connect(database)
 
 
@@ -345,7 +347,7 @@ def test_an_agreement_that_is_not_reached_or_does_not_exist_is_a_violation(
         for question in REACHED
         for severity in severities
     )
-    with opened(copied, tmp_path, thresholds) as connection:
+    with opened(copied, tmp_path, Gate(agreement=thresholds)) as connection:
         for rule in agreement.EXPECTATIONS:
             if rule.meta["rule"].startswith("agreement_not_reached"):
                 rows = failing_rows(connection, "agreement", rule.configuration)
@@ -353,6 +355,32 @@ def test_an_agreement_that_is_not_reached_or_does_not_exist_is_a_violation(
                 assert {row[:3] for row in rows.fetchall()} == {
                     (question, "models", "alpha") for question in ("helpfulness", "harmlessness", "overall")
                 }
+
+
+@pytest.mark.parametrize(
+    ("failed", "of_rules"),
+    [(1, set()), (2, {"warning"}), (5, {"warning"}), (6, {"warning", "critical"})],
+)
+def test_errors_of_an_engine_are_warned_of_and_refused_by_their_share_of_the_requests_to_each_model(
+    candidate: Candidate, tmp_path: Path, failed: int, of_rules: set[str]
+) -> None:
+    copied = copy(candidate, tmp_path)
+    responses, dropped, verdicts = (f"{copied.uri}/{name}.parquet" for name in (RESPONSES, "dropped", VERDICTS))
+
+    def be(path: str, rows: int, **values: str) -> None:
+        """Have the file hold its first row so many times, the n-th with these values."""
+        changed = ", ".join(f"{value} AS {name}" for name, value in values.items())
+        one = f"(FROM '{path}' LIMIT 1), range({rows}) AS numbers(n)"
+        replace_rows(path, f"SELECT * EXCLUDE (n) REPLACE ({changed}) FROM {one}")
+
+    be(responses, 200 - failed, responder=f"if(n < 100 - {failed}, 'a', 'b')")
+    be(dropped, failed, stage="'prompts_to_responses'", responder="'a'", reason="'engine error'")
+    be(verdicts, 100, subject_id="CAST(n AS VARCHAR)", problem=f"if(n < {failed}, 'engine error', NULL)")
+    with opened(copied, tmp_path, Gate()) as connection:
+        query = (SQL / "release_engine_errors.sql").read_text()
+        for severity in ("warning", "critical"):
+            found = connection.execute(query, {"severity": severity}).fetchall()
+            assert {row[0] for row in found} == ({"a", "judge"} if severity in of_rules else set())
 
 
 def test_warnings_are_published_with_the_release(scripted_run: Run) -> None:

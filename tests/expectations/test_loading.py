@@ -9,6 +9,7 @@ from expectations.gate import examine, open_candidate
 from expectations.loading import load_all
 from expectations.outcome import GateOutcome, why_refused
 from expectations.rules import SQL
+from tasks.config import Gate
 from tasks.release.candidate import Candidate, describe_files
 from tasks.release.catalog import views
 from tests.expectations.small import alone, candidate_of, copy, replace_rows, share
@@ -21,7 +22,7 @@ UNSAFE = {"analysis": "Not so.", "is_safe": False, "harm_category": ["Violence"]
 
 
 def examined(candidate: Candidate) -> GateOutcome:
-    return examine(candidate.uri, tuple(describe_files(candidate.uri)), ())
+    return examine(candidate.uri, tuple(describe_files(candidate.uri)), Gate())
 
 
 def loads(outcome: GateOutcome) -> str:
@@ -103,7 +104,7 @@ def test_what_the_card_promises_and_does_not_load_is_refused_with_config_split_a
     database = str(tmp_path / "gate.duckdb")
     files = tuple(describe_files(copied.uri))
     catalog = views("main", copied.uri, (file["path"] for file in files))
-    open_candidate(database, copied.uri, files, (), load_all(copied.uri, catalog))
+    open_candidate(database, copied.uri, files, Gate(), load_all(copied.uri, catalog))
     with duckdb.connect(database) as connection:
         found = connection.sql((SQL / "release_loads.sql").read_text()).select("said").fetchall()[0][0]
     assert found.startswith(f"datasets {said}" if said else "datasets: ")

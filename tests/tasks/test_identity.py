@@ -137,7 +137,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, cluster: RunJob) -> Built:
         forget()
         OPENED.clear()
         candidate = traced(write_candidate, called)(config, stages, "1", fingerprint, root)
-        examine(candidate.uri, candidate.files, config.gate.agreement)
+        examine(candidate.uri, candidate.files, config.gate)
         opened = set(OPENED)
     return Built(config, made, stages, called, opened)
 

@@ -26,6 +26,7 @@ said AS (
         completions.finish_reason,
         completions.confidence,
         completions.request_id IS NOT NULL AS is_answered,
+        list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
         spoken(completions.completion) AS said
     FROM requests
     LEFT JOIN completions USING (request_id)
@@ -66,9 +67,10 @@ checked AS (
         CASE
             WHEN NOT read.is_answered THEN 'not answered'
             WHEN read.error IS NOT NULL THEN 'engine error'
+            WHEN read.is_filtered THEN 'filtered'
             WHEN read.decision_word IS NULL THEN 'no decision'
             WHEN len(read.decisions) > 1 THEN 'contradicts itself'
-            WHEN read.finish_reason = 'length' AND len(read.codes) > 0 THEN 'cut off'
+            WHEN is_cut(read.finish_reason) AND len(read.codes) > 0 THEN 'cut off'
             WHEN mapped.has_unknown THEN 'unknown harm category'
             WHEN read.decision_word IN ('safe', 'no') AND len(read.codes) > 0 THEN 'contradicts itself'
         END AS problem

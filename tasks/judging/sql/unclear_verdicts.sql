@@ -3,7 +3,7 @@ WITH said AS (
     SELECT
         requests.question,
         completions.completion,
-        coalesce(completions.finish_reason = 'length', FALSE) AS is_cut,
+        is_cut(completions.finish_reason) AS is_cut,
         if(requests.question = 'harm', 'is_safe', 'winner') AS word
     FROM requests
     INNER JOIN completions USING (request_id)

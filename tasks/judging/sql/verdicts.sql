@@ -25,6 +25,7 @@ parsed AS (
         completions.error,
         completions.confidence,
         completions.request_id IS NOT NULL AS is_answered,
+        list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
         found.problem AS unfound,
         if(found.completion IS NULL, completions.completion, found.said) AS said
     FROM requests
@@ -33,7 +34,7 @@ parsed AS (
         ON
             requests.question = found.question
             AND completions.completion = found.completion
-            AND coalesce(completions.finish_reason = 'length', FALSE) = found.is_cut
+            AND is_cut(completions.finish_reason) = found.is_cut
 ),
 
 told AS (
@@ -77,6 +78,7 @@ checked AS (
         CASE
             WHEN NOT is_answered THEN 'not answered'
             WHEN error IS NOT NULL THEN 'engine error'
+            WHEN is_filtered THEN 'filtered'
             WHEN unfound IS NOT NULL THEN unfound
             WHEN question <> 'harm' AND winner IS NULL THEN 'no winner'
             WHEN question <> 'harm' THEN NULL

@@ -26,10 +26,12 @@ answered AS (
         requests.temperature,
         requests.seed,
         completions.finish_reason,
-        completions.input_tokens,
-        completions.output_tokens,
+        -- As some endpoints say that do not count.
+        nullif(completions.input_tokens, 0) AS input_tokens,
+        nullif(completions.output_tokens, 0) AS output_tokens,
         completions.error,
         completions.request_id IS NOT NULL AS is_answered,
+        list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
         normalise_text(completions.completion) AS response
     FROM requests
     LEFT JOIN completions USING (request_id)
@@ -49,7 +51,7 @@ measured AS (
     SELECT
         *,
         response_id(prompt, response) AS response_id,
-        first_value(sample) OVER (PARTITION BY prompt_id, without_layout ORDER BY sample) AS first_sample,
+        first_value(sample) OVER (PARTITION BY prompt_id, without_layout, is_filtered ORDER BY sample) AS first_sample,
         CASE
             WHEN contains(response, chr(65533)) OR contains(response, chr(0)) THEN 0
             WHEN may_be_garbled(response)
@@ -83,6 +85,7 @@ SELECT
     CASE
         WHEN NOT is_answered THEN 'not answered'
         WHEN error IS NOT NULL THEN 'engine error'
+        WHEN is_filtered THEN 'filtered'
         WHEN response = '' THEN 'blank'
         WHEN readable < 0.2 THEN 'garbled'
         WHEN novelty < 0.25 THEN 'repeats itself'
@@ -90,6 +93,7 @@ SELECT
     END AS reason,
     CASE
         WHEN error IS NOT NULL THEN error
+        WHEN is_filtered THEN finish_reason
         WHEN response = '' THEN NULL
         WHEN readable < 0.2 THEN round(100 * readable) || '% letters, digits and symbols'
         WHEN novelty < 0.25 THEN 'at most ' || round(100 * novelty) || '% of its stretches of 16 characters are new'

@@ -413,3 +413,38 @@ def test_an_answer_that_speaks_to_the_judge_is_counted(response: str, signs: lis
     rows = warehouse.rows("card_addressed", inputs)
     assert [row["sign"] for row in rows] == [*signs, *["any of these"][: len(signs)]]
     assert all((row["answers"], row["share"], row["labelled_safe"]) == (1, 0.5, 1) for row in rows)
+
+
+def test_a_card_names_the_models_of_which_requests_ended_in_an_error_or_in_a_filter(tables: dict[str, Any]) -> None:
+    reasons = {"scripted-b": ["engine error", "engine error", "filtered"], "scripted-a": ["blank"]}
+    left_out = [
+        {"stage": "prompts_to_responses", "responder": name, "reason": reason, "id": reason}
+        for name, told in reasons.items()
+        for reason in told
+    ]
+    attempts: dict[int, list[str | None]] = {
+        1: ["engine error", None],
+        2: ["engine error", "engine error"],
+        3: ["no winner"],
+        4: ["engine error", "filtered"],
+    }
+    said = [
+        {"annotator": "j", "annotator_kind": "model", "question": "harm", "rubric": "r", "flipped": False, "vote": 0}
+        | {"subject_id": str(subject), "attempt": attempt, "problem": problem}
+        for subject, problems in attempts.items()
+        for attempt, problem in enumerate(problems)
+    ]
+    inputs = tables | {"dropped": make(DROPPED, left_out), "verdicts": make(VERDICTS, said)}
+    answers = warehouse.rows("card_errors", tables | {"verdicts": make(VERDICTS, [])})
+    assert warehouse.rows("card_errors", tables) == answers == []
+    (first, second) = warehouse.rows("card_errors", inputs)
+    assert tuple(first.values()) == (
+        "scripted-b",
+        "answers",
+        first["requests"],
+        2,
+        2 / first["requests"],
+        1,
+        1 / first["requests"],
+    )
+    assert tuple(second.values()) == ("j", "verdicts on harm", 4, 1, 0.25, 1, 0.25)

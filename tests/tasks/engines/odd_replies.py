@@ -82,6 +82,87 @@ ANSWERS: dict[str, tuple[bytes, str]] = {
     "a second choice that is null": (http(GOOD | {"choices": [*GOOD["choices"], None]}), "Plant them deep."),
     "names twice": (http(FILE.replace(b'{"id"', b'{"choices": null, "id"')), "Plant them deep."),
 }
+REFUSED = {"code": None, "message": "refused by a filter", "type": "invalid_request_error"}
+AZURE = REFUSED | {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}
+ANSWERS |= {
+    "an end of another name": (http(says("Yes.", finish_reason="end_turn")), "Yes."),
+    "an end without a name": (http(says("Yes.", finish_reason="")), "Yes."),
+    "no tokens": (http(says("Yes.", usage={"prompt_tokens": 0, "completion_tokens": 0})), "Yes."),
+    "cut off by a filter": (http(says("Plant them d", finish_reason="content_filter")), "Plant them d"),
+    "cut off by Gemini's filter": (http(says("Plant them d", finish_reason="SAFETY")), "Plant them d"),
+    "filtered as a whole": (http(chat({"role": "assistant"}, finish_reason="content_filter")), ""),
+    "filtered to null": (http(says(None, finish_reason="content_filter")), ""),
+    "refused by OpenAI": (http({"error": REFUSED | {"code": "content_policy_violation"}}, status=400), ""),
+    "refused by Azure": (http({"error": AZURE}, status=400), ""),
+    "refused by OpenRouter": (
+        http({"error": {"code": 403, "message": "flagged", "metadata": {"flagged_input": "…"}}}, status=403),
+        "",
+    ),
+    "refused by DashScope": (http({"error": REFUSED | {"code": "data_inspection_failed"}}, status=400), ""),
+    "refused by DeepSeek": (http({"error": REFUSED | {"message": "Content Exists Risk"}}, status=400), ""),
+    "refused with status 200": (http({"error": REFUSED | {"type": "content_filter"}}), ""),
+    "refused in a choice": (
+        http({"choices": [{"error": {"code": 403, "metadata": {"flagged_input": "…"}}, "message": {"content": "Pl"}}]}),
+        "",
+    ),
+    "refused by xAI": (
+        http({"code": "no permission", "error": "Content violates usage guidelines."}, status=403),
+        "",
+    ),
+    "refused by OpenAI's reasoners": (http({"error": REFUSED | {"code": "invalid_prompt"}}, status=400), ""),
+    "refused by LiteLLM": (
+        http({"error": {"message": "ContentPolicyViolationError", "type": None, "code": "400"}}, status=400),
+        "",
+    ),
+    "refused behind OpenRouter": (
+        http({"error": {"code": 400, "message": "-", "metadata": {"raw": json.dumps({"error": AZURE})}}}, status=400),
+        "",
+    ),
+    "refused by Zhipu": (http({"error": {"code": "1301", "message": "-"}}, status=400), ""),
+    "refused by Ark": (http({"error": REFUSED | {"code": "InputTextSensitiveContentDetected"}}, status=400), ""),
+    "refused by MiniMax": (http({"base_resp": {"status_code": 1026, "status_msg": "-"}, "choices": None}), ""),
+    "filtered with a colon": (http(says(None, finish_reason="content_filter: PROHIBITED_CONTENT")), ""),
+}
+SHUT_OUT: dict[str, tuple[bytes, str]] = {
+    "status 401": (http({"error": {"message": "wrong key"}}, status=401), "no access (status 401): wrong key"),
+    "status 402": (http({"error": {"message": "pay"}}, status=402), "no access (status 402): pay"),
+    "status 403": (http({"error": {"message": "not for you"}}, status=403), "forbidden (status 403): not for you"),
+    "a wall": (http("<html><body>Forbidden</body></html>", status=403), "forbidden (status 403): Forbidden"),
+    "quota": (
+        http({"error": {"message": "all spent", "code": "insufficient_quota"}}, status=429),
+        "no access (status 429): all spent",
+    ),
+    "quota by type": (
+        http({"error": {"message": "all spent", "type": "insufficient_quota", "code": None}}, status=429),
+        "no access (status 429): all spent",
+    ),
+    "billing": (
+        http({"error": {"message": "not paid", "code": "billing_not_active"}}, status=429),
+        "no access (status 429): not paid",
+    ),
+    "arrears": (http({"code": "Arrearage", "message": "overdue"}, status=400), "no access (status 400): overdue"),
+    "key unknown": (
+        http([{"error": {"message": "bad key", "details": [{"reason": "API_KEY_INVALID"}]}}], status=400),
+        'no access (status 400): [{"error": {"message": "bad key", "details": [{"reason": "API_KEY_INVALID"}]}}]',
+    ),
+    "money": (
+        http({"error": {"type": "invalid_request_error", "message": "Your credit balance is too low."}}, status=400),
+        "no access (status 400): Your credit balance is too low.",
+    ),
+    "spent for today": (
+        http(
+            {"error": {"message": "all spent", "details": [{"violations": [{"quotaId": "ReqsPerDay-Free"}]}]}},
+            status=429,
+        ),
+        "no access (status 429): all spent",
+    ),
+    "spent at MiniMax": (
+        http({"base_resp": {"status_code": 1008, "status_msg": "all spent"}}),
+        "no access (status 200): all spent",
+    ),
+    "status 402 within": (http({"error": {"message": "pay", "code": 402}}), "no access (status 200): pay"),
+}
+"""Who replies so answers nothing more, whatever it is asked."""
 PAGE = "<!DOCTYPE html><html><head><style>b {}</style></head><body><b>Sign&nbsp;in</b> to go on</body></html>"
 ERRORS: dict[str, tuple[bytes, str]] = {
     "a page": (http(PAGE, content_type="text/html"), "no JSON (status 200): Sign in to go on"),
@@ -152,10 +233,19 @@ ERRORS: dict[str, tuple[bytes, str]] = {
         'UnprocessableEntityError (status 422): {"detail": [{"loc": ["body"], "msg": "no [31m"}]}',
     ),
     "status 400, no UTF-8": (http(b"n\xffo", status=400), "BadRequestError (status 400): n\ufffdo"),
-    "status 401": (
-        http({"error": {"message": "wrong key"}}, status=401),
-        "AuthenticationError (status 401): wrong key",
+    "status of another": (
+        http({"error": {"code": 502, "message": "down", "metadata": {"status": 403}}}),
+        "error (status 200): down",
     ),
+    "a filter that is down": (
+        http({"error": {"code": "content_filter_error", "message": "down"}}, status=503),
+        "InternalServerError (status 503): down",
+    ),
+    "a filter that is busy": (
+        http({"error": {"code": "content_filter", "message": "slow"}}, status=429),
+        "RateLimitError (status 429): slow",
+    ),
+    "aborted": (http(says("Plant th", finish_reason="abort")), "error (status 200)"),
     "status 404": (http({"message": "no such model"}, status=404), "NotFoundError (status 404): no such model"),
     "status 600": (http("", status=600), "InternalServerError (status 600)"),
     "retry after no time": (
@@ -168,4 +258,4 @@ ERRORS: dict[str, tuple[bytes, str]] = {
     ),
     "long words": (http({"error": "so " * 900}, status=400), f"BadRequestError (status 400): {'so ' * 99}so…"),
 }
-ODD = {name: reply for name, (reply, _) in (ANSWERS | ERRORS).items()}
+ODD = {name: reply for name, (reply, _) in (ANSWERS | ERRORS | SHUT_OUT).items()}

@@ -18,7 +18,7 @@ from tasks.work.job import RunJob
 from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.engines.endpoint_server import Endpoint, endpoint
-from tests.tasks.engines.odd_replies import ANSWERS, ERRORS, ODD
+from tests.tasks.engines.odd_replies import ANSWERS, ERRORS, ODD, SHUT_OUT
 from tests.tasks.rows import make, read
 
 PATIENCE = 60
@@ -183,6 +183,19 @@ def test_a_reply_without_an_end_is_given_up(served: Endpoint) -> None:
     assert answered["hello"]["completion"] == "re: hello"
 
 
+ENDS = {
+    "low surrogate": "\ufffd",
+    "surrogates in UTF-8": None,
+    "no finish reason": None,
+    "finish reason of another type": None,
+    "an end of another name": "end_turn",
+    "an end without a name": "",
+    "cut off by Gemini's filter": "SAFETY",
+    "filtered with a colon": "content_filter: PROHIBITED_CONTENT",
+}
+"""How answers end that neither end by themselves nor by the word of OpenAI."""
+
+
 @pytest.fixture(scope="module")
 def oddly_answered() -> dict[str, dict[str, Any]]:
     """What becomes of a block of which each request gets another odd reply."""
@@ -196,16 +209,21 @@ def test_a_reply_with_an_answer_is_an_answer_however_odd_it_is(
 ) -> None:
     row = oddly_answered[name]
     assert (row["completion"], row["error"]) == (ANSWERS[name][1], None)
-    assert row["finish_reason"] in ("stop", "\ufffd", None)
+    assert row["finish_reason"] == ENDS.get(name, "content_filter" if "filter" in name or "refused" in name else "stop")
     assert row["input_tokens"] is row["output_tokens"] is row["confidence"] is None
 
 
-@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("name", ERRORS | SHUT_OUT)
 def test_a_reply_without_an_answer_is_an_error_row_that_says_why(
     oddly_answered: dict[str, dict[str, Any]], name: str
 ) -> None:
     row = oddly_answered[name]
-    assert (row["completion"], row["error"]) == (None, ERRORS[name][1])
+    assert (row["completion"], row["error"]) == (None, (ERRORS | SHUT_OUT)[name][1])
+
+
+def test_a_quota_that_is_spent_is_not_asked_for_again(served: Endpoint) -> None:
+    assert ask(served, "quota", retries=5)["quota"]["error"] == "no access (status 429): all spent"
+    assert served.asked["quota"] == 1
 
 
 def test_odd_replies_cost_no_other_request(oddly_answered: dict[str, dict[str, Any]]) -> None:

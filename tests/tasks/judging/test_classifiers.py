@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.engines.replies import FILTERS
 from tasks.judging.classifiers import CLASSIFIERS, classifier_rubric, mapping
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, RESPONSES, SUBJECTS, VERDICTS
 from tests.tasks.rows import Row, make, select
@@ -16,7 +17,7 @@ def verdict(folder: Path, name: str, said: str | None, **completion: object) -> 
         "completions": make(COMPLETIONS, [answered]),
         "mapping": mapping(name),
     }
-    return select(VERDICTS, folder, "classifier_verdicts", inputs, annotator="guard")[0]
+    return select(VERDICTS, folder, "classifier_verdicts", inputs, annotator="guard", filters=list(FILTERS))[0]
 
 
 @pytest.mark.parametrize(
@@ -80,8 +81,20 @@ def test_a_conversation_is_shown_as_two_turns_and_a_message_as_one(tmp_path: Pat
     assert (one["user"], one["assistant"]) == ("P|R", None)
 
 
-def test_codes_that_were_cut_off_are_not_read(tmp_path: Path) -> None:
-    assert verdict(tmp_path, "llama-guard-3", "unsafe\nS1", finish_reason="length")["problem"] == "cut off"
+@pytest.mark.parametrize(
+    ("end", "problem"),
+    [
+        ("length", "cut off"),
+        ("MAX_TOKENS", "cut off"),
+        ("max_tokens", "cut off"),
+        ("content_filter", "filtered"),
+        ("content_filter: SAFETY", "filtered"),
+        ("end_turn", None),
+        (None, None),
+    ],
+)
+def test_codes_that_were_cut_off_are_not_read(tmp_path: Path, end: str | None, problem: str | None) -> None:
+    assert verdict(tmp_path, "llama-guard-3", "unsafe\nS1", finish_reason=end)["problem"] == problem
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,13 @@ def test_a_verdict_says_one_thing_or_has_a_problem(tmp_path: Path, said: object,
 def test_what_is_no_json_has_a_problem(tmp_path: Path) -> None:
     assert verdict(tmp_path, "{]")["problem"] == "not a JSON object"
     assert verdict(tmp_path, '{"analysis": "and then', finish_reason="length")["problem"] == "cut off"
+    assert verdict(tmp_path, '{"analysis": "and then', finish_reason="MAX_TOKENS")["problem"] == "cut off"
     assert verdict(tmp_path, None, error="timeout")["problem"] == "engine error"
+
+
+def test_a_verdict_that_a_filter_refused_or_cut_off_is_none(tmp_path: Path) -> None:
+    for said in ("", json.dumps(SAFE)):
+        assert verdict(tmp_path, said, finish_reason="content_filter")["problem"] == "filtered"
 
 
 def vote(level: int | None, names: list[str], annotator: str = "j", number: int = 0, **more: object) -> Row:

@@ -58,6 +58,15 @@ def test_a_vote_is_settled_by_a_verdict_of_its_own_rubric(tmp_path: Path) -> Non
     assert len(again) == ANSWERS
 
 
+@pytest.mark.parametrize(
+    ("problem", "asked_again"), [("filtered", 0), (None, 0), ("no winner", ANSWERS), ("engine error", ANSWERS)]
+)
+def test_what_a_filter_refused_is_not_asked_again(tmp_path: Path, problem: str | None, asked_again: int) -> None:
+    asked = read(requests(tmp_path, BOTH[:1], 1))
+    said = [{**row, "vote": row["sample"], "problem": problem} for row in asked]
+    assert requests(tmp_path, BOTH[:1], 1, said).rows == asked_again
+
+
 def test_rubrics_that_share_the_words_of_a_question_have_votes_of_their_own(tmp_path: Path) -> None:
     standard = asked_of(BOTH[:1])
     named = [f"mine@{rubric}" for rubric in standard["rubric"].to_pylist()]
@@ -81,7 +90,9 @@ def test_of_several_answers_to_a_request_the_same_one_counts_in_whatever_order_t
     )
     said = '{"is_safe": true}' if sql == "verdicts" else "safe"
     twice = [{"request_id": "r", "completion": said, "confidence": confidence} for confidence in (0.5, 0.9, None)]
-    given = {"annotator": "a"} | ({"harm_categories": list(HARM_CATEGORIES)} if sql == "verdicts" else {})
+    given = {"annotator": "a", "filters": []} | (
+        {"harm_categories": list(HARM_CATEGORIES)} if sql == "verdicts" else {}
+    )
     found = [
         warehouse.table(
             sql,

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tasks.engines.replies import FILTERS
 from tasks.tables import COMPLETIONS, EMBEDDINGS, PROMPTS, REQUESTS, RESPONSES, screened
 from tests.examples import examples
 from tests.tasks.languages import TEXTS
@@ -65,6 +66,7 @@ def screen(folder: Path, *answers: dict[str, object] | None) -> list[tuple[objec
         "screened_responses",
         {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)},
         responder="r",
+        filters=list(FILTERS),
     )
     return [(row["reason"], row["response"]) for row in sorted(rows, key=lambda row: str(row["id"]))]
 
@@ -105,7 +107,7 @@ def test_the_language_of_an_answer_stands_beside_it(tmp_path: Path) -> None:
     asked = [{"request_id": code, "subject_id": code, "user": "p", "sample": 0} for code in TEXTS]
     answered = [{"request_id": code, "completion": texts[1]} for code, texts in TEXTS.items()]
     inputs = {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)}
-    rows = select(screened(RESPONSES), tmp_path, "screened_responses", inputs, responder="r")
+    rows = select(screened(RESPONSES), tmp_path, "screened_responses", inputs, responder="r", filters=[])
     assert {row["id"]: row["language"] for row in rows} == {code: code for code in TEXTS}
 
 
@@ -117,6 +119,27 @@ def test_of_equal_answers_the_first_is_kept(tmp_path: Path) -> None:
 def test_errors_and_silence_are_rows(tmp_path: Path) -> None:
     found = screen(tmp_path, {"error": "out of memory"}, None, {"completion": GOOD})
     assert [reason for reason, _ in found] == ["engine error", "not answered", None]
+
+
+@pytest.mark.parametrize("word", ["content_filter", "SAFETY", "refusal", "Guardrail_Intervened", "content_filter: X"])
+def test_what_a_filter_cut_off_or_refused_is_left_out_as_such(tmp_path: Path, word: str) -> None:
+    said = ((GOOD, word), ("", word), ("Water them.", "end_turn"))
+    answers: list[dict[str, object]] = [{"completion": text, "finish_reason": end} for text, end in said]
+    assert [reason for reason, _ in screen(tmp_path, *answers)] == ["filtered", "filtered", None]
+
+
+def test_what_a_filter_cut_off_makes_no_other_answer_a_duplicate(tmp_path: Path) -> None:
+    ends = ("content_filter", "stop", "stop")
+    answers: list[dict[str, object]] = [{"completion": GOOD, "finish_reason": end} for end in ends]
+    assert [reason for reason, _ in screen(tmp_path, *answers)] == ["filtered", None, "duplicate"]
+
+
+def test_no_tokens_are_an_unknown_number_of_them(tmp_path: Path) -> None:
+    asked = [{"request_id": "r", "subject_id": "p", "user": "p", "sample": 0}]
+    answered = [{"request_id": "r", "completion": GOOD, "input_tokens": 0, "output_tokens": 0}]
+    inputs = {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)}
+    (row,) = select(screened(RESPONSES), tmp_path, "screened_responses", inputs, responder="r", filters=[])
+    assert row["input_tokens"] is row["output_tokens"] is None
 
 
 def test_the_first_good_answer_and_the_least_similar_alternatives_are_kept(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any, Self
 import pyarrow as pa
 import pytest
 
-from tasks.engines.blocks import cut
 from tasks.work import job as jobs
 from tasks.work.job import Job, Tell
 
@@ -35,8 +34,8 @@ class Places:
 
 
 def blocks(job: Job) -> Generator[dict[str, Any]]:
-    places: Any = Places(cut(job.pending.uri, job.model.block_rows))
-    yield from job.model.answering(job.store)(places).iter_rows()
+    wanted: Any = Places(jobs.places(job))
+    yield from job.model.answering(job.store)(wanted).iter_rows()
 
 
 def fill_here(job: Job, tell: Tell) -> None:

@@ -17,11 +17,23 @@ from tasks.engines.scripted import Scripted
 from tasks.errors import ModelError, StorageError
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Cost, Ref
-from tasks.work.job import ALIKE, MOST_ERRORS, Job, Progress, RunJob, Tell, most_common, read_line, without_advice
+from tasks.work.job import (
+    ALIKE,
+    MOST_ERRORS,
+    PLACES,
+    Job,
+    Progress,
+    RunJob,
+    Tell,
+    most_common,
+    places,
+    read_line,
+    without_advice,
+)
 from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.engines.endpoint_server import Endpoint, endpoint
-from tests.tasks.engines.odd_replies import ODD
+from tests.tasks.engines.odd_replies import ODD, SHUT_OUT
 from tests.tasks.rows import make, read
 from tests.tasks.work.here import fill_here
 
@@ -68,7 +80,9 @@ def odd() -> Iterator[Odd]:
         yield found
 
 
-def answer(odd: Odd, folder: Path, questions: list[str], run: RunJob = fill_here, **values: Any) -> tuple[Ref, Cost]:
+def answer(
+    odd: Odd, folder: Path, questions: list[str], run: RunJob = fill_here, block_rows: int = BLOCK_ROWS, **values: Any
+) -> tuple[Ref, Cost]:
     model = OpenAI(
         kind="openai",
         base_url=odd.served.url,
@@ -76,7 +90,7 @@ def answer(odd: Odd, folder: Path, questions: list[str], run: RunJob = fill_here
         key_variable=KEY_VARIABLE,
         requests_per_minute=60_000,
         retries=0,
-        block_rows=BLOCK_ROWS,
+        block_rows=block_rows,
     )
     rows = [
         {"request_id": q, "user": q, "temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "seed": 1, "attempt": 0}
@@ -96,7 +110,6 @@ def questions(number: int, said: str = "How many tulips are") -> list[str]:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("status 401", "AuthenticationError (status 401): wrong key"),
         ("status 404", "NotFoundError (status 404): no such model"),
         ("a page", "no JSON (status 200): Sign in to go on"),
         ("no reply", "APIConnectionError (RemoteProtocolError)"),
@@ -128,9 +141,9 @@ def test_a_job_that_stops_asks_no_more_of_its_cluster(tmp_path: Path, cluster: R
 
         cluster(job, hear)
 
-    odd.choose = lambda question: "status 401"
+    odd.choose = lambda question: "status 404"
     odd.holds = True
-    with pytest.raises(ModelError, match="answered none of the first 32 requests: AuthenticationError"):
+    with pytest.raises(ModelError, match="answered none of the first 32 requests: NotFoundError"):
         answer(odd, tmp_path, questions(MANY), run)
     assert told == list(range(BLOCK_ROWS, ALIKE + 1, BLOCK_ROWS))
     assert odd.served.asked.total() < MANY
@@ -139,9 +152,9 @@ def test_a_job_that_stops_asks_no_more_of_its_cluster(tmp_path: Path, cluster: R
 def test_a_smaller_job_that_fails_as_a_whole_stops_each_time_until_the_cause_is_mended(
     tmp_path: Path, odd: Odd
 ) -> None:
-    odd.choose = lambda question: "status 401"
+    odd.choose = lambda question: "status 404"
     for _ in range(2):
-        with pytest.raises(ModelError, match="answered none of the first 3 requests: AuthenticationError"):
+        with pytest.raises(ModelError, match="answered none of the first 3 requests: NotFoundError"):
             answer(odd, tmp_path, questions(3))
     odd.choose = lambda question: None
     found, cost = answer(odd, tmp_path, questions(3))
@@ -153,15 +166,15 @@ def test_answers_among_errors_let_a_job_go_on_and_its_errors_are_counted_by_thei
 ) -> None:
     asked = questions(MANY)
     good = asked[::BLOCK_ROWS]
-    odd.choose = lambda question: None if question in good else "status 401"
+    odd.choose = lambda question: None if question in good else "status 404"
     found, cost = answer(odd, tmp_path, asked)
     assert found.rows == len(good)
-    assert cost.errors == (("AuthenticationError (status 401): wrong key", MANY - len(good)),)
+    assert cost.errors == (("NotFoundError (status 404): no such model", MANY - len(good)),)
     assert sum(row["error"] is not None for row in read(found)) == MANY - len(good)
 
 
 def test_errors_of_several_kinds_let_a_job_go_on(tmp_path: Path, odd: Odd) -> None:
-    kinds = ("status 401", "status 404")
+    kinds = ("status 400, null", "status 404")
     odd.choose = lambda question: kinds[len(question) % 2]
     found, cost = answer(odd, tmp_path, questions(12))
     assert found.rows == 0
@@ -180,13 +193,71 @@ def test_requests_that_fail_again_beside_answered_ones_stop_no_later_run(tmp_pat
 
 
 def test_new_requests_that_all_fail_alike_stop_a_job_whatever_was_answered_before(tmp_path: Path, odd: Odd) -> None:
-    answer(odd, tmp_path, questions(5))
-    odd.choose = lambda question: "status 401"
-    with pytest.raises(ModelError, match="wrong key"):
+    answer(odd, tmp_path, questions(BLOCK_ROWS))
+    odd.choose = lambda question: "status 404"
+    with pytest.raises(ModelError, match="no such model"):
         answer(odd, tmp_path, questions(MANY))
-    assert odd.served.asked.total() == 5 + ALIKE
+    assert odd.served.asked.total() == BLOCK_ROWS + ALIKE
     few, cost = answer(odd, tmp_path, questions(7))
-    assert (few.rows, sum(number for _, number in cost.errors)) == (5, 2)
+    assert (few.rows, sum(number for _, number in cost.errors)) == (BLOCK_ROWS, 7 - BLOCK_ROWS)
+
+
+def test_refusals_of_single_prompts_stop_no_job_and_are_asked_once_ever(tmp_path: Path, odd: Odd) -> None:
+    asked = questions(9 * ALIKE)
+    odd.choose = lambda question: "refused by Azure" if question != asked[-1] else None
+    for _ in range(2):
+        found, cost = answer(odd, tmp_path, asked)
+        assert (found.rows, cost.errors) == (9 * ALIKE, ())
+    assert set(odd.served.asked.values()) == {1}
+
+
+@pytest.mark.parametrize("name", SHUT_OUT)
+def test_who_may_ask_nothing_more_stops_at_any_place_and_goes_on_when_that_is_mended(
+    tmp_path: Path, odd: Odd, name: str
+) -> None:
+    asked = questions(MANY)
+    odd.choose = lambda question: name if odd.served.asked.total() > ANSWERED else None
+    with pytest.raises(ModelError) as raised:
+        answer(odd, tmp_path, asked)
+    said = f"answers: thinker may be asked nothing more: {SHUT_OUT[name][1]}; what is answered is kept; "
+    assert str(raised.value).startswith(said)
+    assert ANSWERED < odd.served.asked.total() <= ANSWERED + BLOCK_ROWS
+    odd.choose = lambda question: None
+    found, cost = answer(odd, tmp_path, asked)
+    assert (found.rows, cost.found, cost.errors) == (MANY, ANSWERED, ())
+
+
+@pytest.mark.parametrize(("block_rows", "refused"), [(4, ALIKE), (16, 2 * ALIKE), (ALIKE, 3 * ALIKE)])
+def test_requests_that_stand_together_and_are_refused_stop_no_job(
+    tmp_path: Path, odd: Odd, block_rows: int, refused: int
+) -> None:
+    asked = questions(MANY)
+    odd.choose = lambda question: "status 400, a page" if question in asked[:refused] else None
+    found, cost = answer(odd, tmp_path, asked, block_rows=block_rows)
+    assert (found.rows, sum(number for _, number in cost.errors)) == (MANY - refused, refused)
+
+
+def test_the_order_in_which_blocks_are_asked_is_drawn(tmp_path: Path) -> None:
+    pq.write_table(make(REQUESTS, [{"request_id": str(at)} for at in range(208)]), tmp_path / "pending.parquet")
+    model = OpenAI(kind="openai", base_url="http://127.0.0.1:1/v1", model="m")  # of as many rows a block as by default
+    pending = Ref(str(tmp_path / "pending.parquet"), 208, "208")
+    begins = [
+        max(
+            int(place["start"])
+            for place in places(Job(id=str(at), name="j", model=model, pending=pending, store=""))[:PLACES]
+        )
+        for at in range(300)
+    ]
+    assert sum(begin < 128 for begin in begins) <= 3  # one in 1,287 to be expected
+
+
+def test_prompts_that_a_wall_forbids_stop_no_job_and_no_later_run(tmp_path: Path, odd: Odd) -> None:
+    asked = questions(MANY)
+    odd.choose = lambda question: "a wall" if question in asked[1::50] else None
+    for times in (1, 2):
+        found, cost = answer(odd, tmp_path, asked)
+        assert (found.rows, sum(number for _, number in cost.errors)) == (MANY - 3, 3)
+        assert odd.served.asked[asked[1]] == times
 
 
 def test_further_attempts_stop_no_job(tmp_path: Path, odd: Odd) -> None:

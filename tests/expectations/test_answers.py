@@ -1,0 +1,67 @@
+"""Whatever an endpoint may say beside an answer, a release of its answers passes the gate."""
+
+import json
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from expectations.gate import examine
+from flows.pipeline import build
+from flows.running.perform import perform_in_plan
+from tasks.config import load
+from tasks.engines.blocks import commit, cut, read
+from tasks.engines.replies import FILTERS, read_reply
+from tasks.engines.scripted import ScriptedEngine, WordCounter
+from tasks.release.candidate import write_candidate
+from tasks.work.job import Job, Tell
+from tests.conftest import write_config
+from tests.examples import examples
+from tests.tasks.engines.odd_replies import says
+from tests.tasks.engines.test_replies import ANY_TEXT, USAGE
+
+PROMPTS = [f"How do I plant {number} tulips?" for number in range(8)]
+ENDS = st.sampled_from(["stop", "length", "eos", "end_turn", "", "MAX_TOKENS", *FILTERS]) | ANY_TEXT | st.none()
+TEXTS = ANY_TEXT | st.just("Plant them as deep as they are high.")
+REPLIES = st.builds(lambda text, end, used: says(text, used, finish_reason=end), TEXTS, ENDS, USAGE)
+CACHED = says("Plant them in rows.", {"prompt_tokens": 0, "completion_tokens": 0}, finish_reason="SAFETY")
+
+
+class Replied(ScriptedEngine):
+    """Canned answers, of which every other one is what was read of one of the replies, but for the text of a verdict."""
+
+    def __init__(self, replies: list[dict[str, Any]]) -> None:
+        super().__init__(seconds_per_row=0, garbage_every=0, journal=None, fault=None)
+        found = [read_reply(200, json.dumps(reply).encode(), None, []) for reply in replies]
+        self.replies = cycle(said for each in found for said in (None, each))
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        canned = super().answer(request)
+        said = next(self.replies)
+        if said is None:
+            return canned
+        text = {} if request["json_schema"] is None else {"completion": canned["completion"]}
+        return {"request_id": request["request_id"], "seconds": 0.1} | said | text
+
+
+@given(st.lists(REPLIES, min_size=12, max_size=12))
+@example([CACHED, says("Yes.", None, finish_reason="eos"), says("Yes, do.", None, finish_reason="")])
+@examples(3)
+def test_whatever_is_read_as_an_answer_passes_the_gate(replies: list[dict[str, Any]]) -> None:
+    engine = Replied(replies)
+
+    def run(job: Job, tell: Tell) -> None:
+        answer = WordCounter() if job.model.kind == "word-counts" else engine
+        for place in cut(job.pending.uri, job.model.block_rows):
+            commit(answer(read(pa.Table.from_pylist([place]))), job.store)
+
+    with TemporaryDirectory() as folder:
+        config = load(str(write_config(Path(folder), PROMPTS)))
+        stages = build(config, config.storage, run, perform_in_plan)
+        candidate = write_candidate(config, stages, "2026.01.01", "0123456789", config.storage)
+        outcome = examine(candidate.uri, candidate.files, config.gate)
+    assert [(result.suite, result.rule, result.said) for result in outcome.results if result.refuses] == []
