@@ -5,6 +5,7 @@ In: addresses as users write them. Out: bytes there, written so that a reader ne
 
 import errno
 import glob
+import hashlib
 import os
 import re
 import time
@@ -37,6 +38,8 @@ FILE = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
 """How an absolute local path begins that is written as a URI."""
 UNFINISHED = re.compile(r".+?(\.(?P<owner>[0-9a-f]{4}-[0-9]+))?\.[0-9a-f]{32}\.partial|tmp_[0-9a-f]{32}\.parquet")
 """Names of files that are not whole yet: ours, with the process that writes them, and those of tables that DuckDB writes."""
+AT_ONCE = 32 * 2**20
+"""Bytes of a file that are read at once: in a bucket, one request."""
 SECONDS_TO_WRITE = 3600
 """A file that is not whole and did not change for so long has no writer any more."""
 SECRET = re.compile(r"(?<=://)[^/\s]*:[^/\s]*@|(?<=https://)[^/\s]*@|(?<=http://)[^/\s]*@|[?#]((?!::)[^\s'\"])*")
@@ -238,6 +241,14 @@ def opened(uri: str) -> Iterator[BinaryIO]:
     fs, path = filesystem(uri)
     with snapshot.opened(fs, path) if "://" in uri else fs.open(path, "rb") as file:
         yield file
+
+
+def sha256_of(stream: BinaryIO) -> str:
+    """The digest of a file, which is read to its end: 64 hexadecimal digits."""
+    sha256 = hashlib.sha256()
+    while content := stream.read(AT_ONCE):
+        sha256.update(content)
+    return sha256.hexdigest()
 
 
 def folders(uri: str) -> list[str]:

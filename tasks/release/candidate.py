@@ -15,7 +15,7 @@ from tasks import warehouse
 from tasks.config import Config, Judge, Responder
 from tasks.identity import digest, of_code, of_function, query
 from tasks.judging.agreement import agreement, agreement_patterns
-from tasks.release.manifest import File, Version, is_of_desktop, sha256_of
+from tasks.release.manifest import File, Version, is_of_desktop
 from tasks.tables import INTEGER, REAL, TEXT, Stage, columns, tables_by_name
 from tasks.warehouse import Source, Tables
 
@@ -159,7 +159,7 @@ def describe_files(uri: str, folder: str = "") -> Iterator[File]:
     fs = storage.reader(found, uri)
     for file, info in found.items():
         with fs.open(storage.filesystem(file)[1], "rb") as stream:
-            sha256 = sha256_of(stream)
+            sha256 = storage.sha256_of(stream)
             rows = pq.ParquetFile(stream).metadata.num_rows if file.endswith(".parquet") else None
         yield {"path": file.removeprefix(f"{uri}/"), "sha256": sha256, "bytes": info["size"], "rows": rows}
 

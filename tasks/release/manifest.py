@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypedDict
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 NAME = "manifest.json"
 PUBLISHED = b"published"
 """What stands in the claim of a version once its release is there."""
-AT_ONCE = 32 * 2**20
-"""Bytes of a file that are read at once: in a bucket, one request."""
 Version = Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{2}\.[0-9]{2}(\.[0-9]+)?$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Path = Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
@@ -93,7 +91,7 @@ def point(root: str) -> Pointer | None:
             tell_missing(uri, newest.version)
         return newest
     try:
-        return Pointer.model_validate_json(read(uri))
+        return Pointer.model_validate_json(read(uri), strict=True)
     except ValidationError as error:
         raise StorageError(
             f"{uri}: is no pointer ({fault(error)}); restore it, or delete it, and the newest release that is whole is the latest"
@@ -161,7 +159,7 @@ def read_manifest(release: str, sha256: str | None = None) -> dict[str, Any]:
             f"{uri}: was changed after it was published; restore it, or point latest.json at another release"
         )
     try:
-        found = Manifest.model_validate_json(content)
+        found = Manifest.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise StorageError(
             f"{uri}: is no manifest ({fault(error)}); restore it, or delete the folder that it is in"
@@ -210,7 +208,7 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
                 yield f"{one_line(path)} was added"
             else:
                 with fs.open(storage.filesystem(storage.join(folder, path))[1], "rb") as stream:
-                    if sha256_of(stream) != listed[path]:
+                    if storage.sha256_of(stream) != listed[path]:
                         yield f"{path} was changed"
     except storage.FAULTS as error:
         raise StorageError(
@@ -222,10 +220,3 @@ def is_of_desktop(uri: str) -> bool:
     """Whether a file is one that desktops leave in a folder: nobody's data."""
     return uri.rsplit("/", 1)[-1] in OF_DESKTOPS
 
-
-def sha256_of(stream: BinaryIO) -> str:
-    """The digest of a file, which is read to its end."""
-    sha256 = hashlib.sha256()
-    while content := stream.read(AT_ONCE):
-        sha256.update(content)
-    return sha256.hexdigest()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from infra import storage
 from tasks.errors import StorageError
 from tasks.release.catalog import current_catalog
-from tasks.release.manifest import lineage, published
+from tasks.release.manifest import lineage, published, read_manifest
 from tasks.release.release import unchanged
 from tasks.release.verify import faults
 from tests.examples import examples
@@ -71,6 +71,16 @@ def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path: Path, path: str) 
         releases.release(str(tmp_path), "theirs")
     assert str(place) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("told", [{"rows": "5"}, {"rows": 5.0}, {"bytes": True}, {"bytes": None}])
+def test_a_number_of_a_manifest_is_taken_for_nothing_else(tmp_path: Path, told: dict[str, object]) -> None:
+    made = releases.release(str(tmp_path))
+    manifest = json.loads(storage.read_bytes(f"{made.uri}/manifest.json"))
+    manifest["files"][0] |= told
+    storage.write_bytes(f"{made.uri}/manifest.json", json.dumps(manifest).encode())
+    with pytest.raises(StorageError, match=rf"manifest\.json: is no manifest \(files\.0\.{next(iter(told))}: "):
+        read_manifest(made.uri)
 
 
 JSON = st.recursive(
