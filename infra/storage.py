@@ -8,6 +8,7 @@ import glob
 import hashlib
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +38,7 @@ IN_FRONT = ("simplecache", "filecache", "blockcache", "zip", "tar")
 FILE = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
 """How an absolute local path begins that is written as a URI."""
 UNFINISHED = re.compile(r".+?(\.(?P<owner>[0-9a-f]{4}-[0-9]+))?\.[0-9a-f]{32}\.partial|tmp_[0-9a-f]{32}\.parquet")
-"""Names of files that are not whole yet: ours, with the process that writes them, and those of tables that DuckDB writes."""
+"""Names of what is not whole yet: ours, with the process that writes it, and files of tables that DuckDB writes."""
 AT_ONCE = 32 * 2**20
 """Bytes of a file that are read at once: in a bucket, one request."""
 SECONDS_TO_WRITE = 3600
@@ -143,14 +144,31 @@ def probe(uri: str) -> None:
     """Write and delete a file in the folder `uri`, without patience; raises one of FAULTS."""
     fs, path = filesystem(join(uri, "probe"))
     if "://" not in uri:
-        write_bytes(path, b"")
-        os.remove(path)
+        with tried_at(uri) as probed:
+            write_bytes(probed, b"")
         return
     once = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
     hasty = type(fs)(skip_instance_cache=True, **fs.storage_options | once)
     hasty.retries = 1
     hasty.pipe_file(path, b"")
     hasty.rm_file(path)
+
+
+@contextmanager
+def tried_at(folder: str) -> Iterator[str]:
+    """A path in a folder on disk at which the body tries something: of what stands there afterwards nothing stays."""
+    path = unfinished(join(folder, "probe"))
+    try:
+        yield path
+    finally:
+        with suppress(FileNotFoundError):
+            remove(path)
+
+
+def free(folder: str) -> int | None:
+    """The bytes that are free on the disk of a folder; None where it does not tell."""
+    total, _, left = shutil.disk_usage(folder)
+    return left if total else None
 
 
 def read_bytes(uri: str) -> bytes:
@@ -184,13 +202,18 @@ def unfinished(path: str) -> str:
 
 def remove_unfinished(root: str) -> None:
     """Delete what writers that were killed left below the folder `root`: others may be writing there; a bucket shows none."""
-    for folder, _, files in os.walk(root) if "://" not in root else ():
-        for named in filter(None, map(UNFINISHED.fullmatch, files)):
+    for folder, within, files in os.walk(root) if "://" not in root else ():
+        for named in filter(None, map(UNFINISHED.fullmatch, [*within, *files])):
             path = os.path.join(folder, named[0])
             with suppress(OSError):
                 is_old = time.time() - os.stat(path).st_mtime > SECONDS_TO_WRITE
                 if is_old or leftovers.is_dead(named["owner"] or ""):
-                    os.remove(path)
+                    remove(path)
+
+
+def is_unfinished(uri: str) -> bool:
+    """Whether somebody writes at this address what is not whole yet, by its name."""
+    return bool(UNFINISHED.fullmatch(uri.rsplit("/", 1)[-1]))
 
 
 def exists(uri: str) -> bool:
@@ -322,6 +345,9 @@ def move(source: str, target: str) -> None:
 def create(uri: str, content: bytes) -> str | None:
     """Put `content` at `uri` only if nothing stands there: a hard link on disk, `If-None-Match: *` in a bucket.
 
+    A disk without hard links (exFAT, SMB, FUSE) has an empty file there first, made for one alone (`O_EXCL`), which the content
+    then takes the place of: whoever is killed in between leaves it empty, and nobody's.
+
     Gives the ETag of what it wrote; a disk has none. A store that does not know conditional writes overwrites instead.
 
     Raises:
@@ -335,12 +361,19 @@ def create(uri: str, content: bytes) -> str | None:
             return told_etag(fs.pipe_file(path, content, mode="create"))
     os.makedirs(os.path.dirname(path), exist_ok=True)
     partial = unfinished(path)
-    with open(partial, "wb") as file:
-        file.write(content)
     try:
-        os.link(partial, path)
+        with open(partial, "wb") as file:
+            file.write(content)
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            raise
+        except OSError:  # of many numbers: EPERM, EOPNOTSUPP, ENOSYS, EMLINK, EACCES
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            os.replace(partial, path)
     finally:
-        os.remove(partial)
+        with suppress(FileNotFoundError):
+            os.remove(partial)
     return None
 
 

@@ -5,9 +5,10 @@ In: a configuration. Out: nothing, or the first fault as an error of one line.
 
 import glob
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from infra import storage
+from infra import lock, storage
 from tasks import warehouse
 from tasks.config import Config, Local
 from tasks.errors import StorageError
@@ -16,18 +17,20 @@ from tasks.prompts.sources import parse
 
 ROOMS = ("releases", "candidates", "tables", "people", "review", "claims", "jobs")
 """The folders of a storage."""
+LEAST_FREE = 20_000_000
+"""Bytes on each disk of a storage without which no run starts. What one will write is known to nobody before."""
 SIGNS = ("releases/latest.json", "tables/completions")
 """What stands in a storage, one or both, as soon as a run has been at work there."""
 
 
 def check(config: Config) -> None:
-    """Find the models, read the prompts, and write to the storage.
+    """Find the models, read the prompts, and try on the storage what a run does there, publishing too.
 
     Raises:
         ConfigError: there is no rubric of a name.
         ModelError: a model folder, vLLM or an endpoint's key is missing.
         SourceError: the prompts file is missing, empty, or has no column `prompt`.
-        StorageError: the storage cannot be written, or lies inside another one.
+        StorageError: the storage cannot be written, locked or published in, is full, or lies inside another one.
     """
     responders = (responder.engine for responder in config.responders)
     judges = (judge.engine for judge in config.judges)
@@ -43,15 +46,12 @@ def check(config: Config) -> None:
         )
     if "://" not in root:
         check_surroundings(root)  # before a folder is made there
-    try:
+    with telling(f"storage {config.storage}: cannot be written"):
         storage.probe(root)
-    except (*storage.FAULTS, ValueError, ImportError) as error:
-        raise StorageError(
-            f"storage {config.storage}: cannot be written: {warehouse.reason(error)}; mend it or set another `storage`"
-        ) from None
     if "://" in root:
         check_surroundings(root)  # a bucket that cannot be reached was told at once
-    check_lock(storage.join(root, ".lock"))
+    else:
+        check_disk(root)
 
 
 def check_surroundings(root: str) -> None:
@@ -72,10 +72,52 @@ def surrounding(root: str) -> str | None:
     return None
 
 
-def check_lock(file: str) -> None:
-    """Raise StorageError if something stands where a run locks a folder that is no file, or may not be written."""
-    try:
-        if os.path.exists(file):
+def check_disk(root: str) -> None:
+    """Raise StorageError if the storage on disk does not let a run do something that its last minute needs, by trying it.
+
+    Folders of a storage may be links to other disks.
+    """
+    there = {name: storage.join(root, name) for name in ROOMS if os.path.lexists(storage.join(root, name))}
+    for folder in (root, *there.values()):
+        if not os.path.isdir(folder):
+            raise StorageError(f"{folder}: is no folder, and no link to one; mend it or set another `storage`")
+        with telling(f"{folder}: cannot be written"):
+            storage.probe(folder)
+            free = storage.free(folder)
+        if free is not None and free < LEAST_FREE:
+            raise StorageError(
+                f"{folder}: {free / 1e6:.1f} MB are free on its disk, and a run needs at least {LEAST_FREE / 1e6:.0f} MB; "
+                "free more or set another `storage`"
+            )
+    candidates, releases, claims = (there.get(name, root) for name in ("candidates", "releases", "claims"))
+    unclaimed = telling(f"{claims}: no file can be made there for one run alone")
+    with unclaimed, storage.tried_at(claims) as claim:
+        storage.create(claim, b"")
+    unmoved = telling(f"{root}: a folder cannot be moved from candidates to releases", "have both on one disk")
+    with unmoved, storage.tried_at(candidates) as candidate, storage.tried_at(releases) as release:
+        storage.write_bytes(storage.join(candidate, "last"), b"")
+        storage.move_folder(candidate, release, last="last")
+    check_lock(root)
+
+
+def check_lock(root: str) -> None:
+    """Raise StorageError if a run cannot lock the storage on disk, but for another one that holds it.
+
+    The lock itself is left alone: a run that starts at this moment would find it held.
+    """
+    file = storage.join(root, ".lock")
+    with telling(f"{file}: cannot be opened", "delete it if nobody is at work there"):
+        if os.path.lexists(file):
             open(file, "a").close()
-    except OSError as error:
-        raise StorageError(f"{file}: cannot be opened: {error.strerror}; delete it and run again") from None
+    unlocked = telling(f"{root}: a file cannot be locked there (flock)", "mount it with locks")
+    with unlocked, storage.tried_at(root) as probed, lock.flock(probed):
+        pass
+
+
+@contextmanager
+def telling(fault: str, mend: str = "mend it") -> Iterator[None]:
+    """Turn what the body finds wrong with a disk or a bucket into StorageError."""
+    try:
+        yield
+    except (*storage.FAULTS, ValueError, ImportError) as error:
+        raise StorageError(f"{fault}: {warehouse.reason(error)}; {mend} or set another `storage`") from None

@@ -32,7 +32,13 @@ def alone(root: str) -> Iterator[Callable[[], None]]:
     """
     try:
         with ExitStack() as hold:
-            still_held = hold.enter_context(lock.exclusive(root))
+            try:
+                still_held = hold.enter_context(lock.exclusive(root))
+            except storage.FAULTS as error:
+                raise StorageError(
+                    f"storage {root}: cannot be held for one run alone: {warehouse.reason(error)}; "
+                    "mend it or set another `storage`"
+                ) from None
 
             def check() -> None:
                 if not still_held():

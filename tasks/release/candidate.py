@@ -98,7 +98,7 @@ def remove_unjudged(root: str) -> None:
     """
     folder = storage.join(root, "candidates")
     for candidate in storage.folders(folder) if storage.exists(folder) else []:
-        if not storage.exists(storage.join(candidate, "gate/verdict.json")):
+        if not storage.is_unfinished(candidate) and not storage.exists(storage.join(candidate, "gate/verdict.json")):
             storage.remove(candidate)
 
 

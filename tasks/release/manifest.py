@@ -219,4 +219,3 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
 def is_of_desktop(uri: str) -> bool:
     """Whether a file is one that desktops leave in a folder: nobody's data."""
     return uri.rsplit("/", 1)[-1] in OF_DESKTOPS
-

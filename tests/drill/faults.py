@@ -6,6 +6,7 @@ A fault raises Violated where the pipeline did not do what it must; the measures
 import json
 import os
 import pickle
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.disks import ON_LITTLE
 from tests.drill.machines import ROOT, Machines, kill, of_session, spawn
 from tests.drill.runs import BLOCK_ROWS, REQUESTS, Ended, Run
 from tests.waiting import until
@@ -189,9 +191,9 @@ def disk_full(drill: Drill) -> tuple[str, Run]:
     run = Run(drill.machines, drill.machines.folder / "disk", local=True, milliseconds=0)
     disk, kept, done = (run.folder / name for name in ("storage", "kept", "done"))
     disk.mkdir()
-    flow = " ".join(run.command())
+    flow, on_little = shlex.join(run.command()), shlex.join([*ON_LITTLE, str(run.config)])
     script = (
-        f"mount -t tmpfs -o size=132k tmpfs {disk} && {flow}; echo code $?; cp -r {disk} {kept}; "
+        f"mount -t tmpfs -o size=132k tmpfs {disk} && {on_little}; echo code $?; cp -r {disk} {kept}; "
         f"wc -l < {run.folder}/journal > {run.folder}/asked; mount -o remount,size=64m {disk}; {flow}; code=$?; "
         f"cp -r {disk} {done}; exit $code"
     )

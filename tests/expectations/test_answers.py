@@ -1,13 +1,12 @@
 """Whatever an endpoint may say beside an answer, a release of its answers passes the gate."""
 
 import json
-from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expectations.gate import examine
@@ -28,31 +27,35 @@ PROMPTS = [f"How do I plant {number} tulips?" for number in range(8)]
 ENDS = st.sampled_from(["stop", "length", "eos", "end_turn", "", "MAX_TOKENS", *FILTERS]) | ANY_TEXT | st.none()
 TEXTS = ANY_TEXT | st.just("Plant them as deep as they are high.")
 REPLIES = st.builds(lambda text, end, used: says(text, used, finish_reason=end), TEXTS, ENDS, USAGE)
-CACHED = says("Plant them in rows.", {"prompt_tokens": 0, "completion_tokens": 0}, finish_reason="SAFETY")
+MET = [
+    says("Plant them in rows.", {"prompt_tokens": 0, "completion_tokens": 0}, finish_reason="SAFETY"),
+    says("Yes.", None, finish_reason="eos"),
+    says("Yes, do.", {"prompt_tokens": 0, "completion_tokens": 3}, finish_reason=""),
+]
+"""Replies of endpoints that once kept a run from ever being published."""
 
 
 class Replied(ScriptedEngine):
-    """Canned answers, of which every other one is what was read of one of the replies, but for the text of a verdict."""
+    """Canned answers, of which one in three is what was read of one of the replies, but for the text of a verdict."""
 
     def __init__(self, replies: list[dict[str, Any]]) -> None:
         super().__init__(seconds_per_row=0, garbage_every=0, journal=None, fault=None)
-        found = [read_reply(200, json.dumps(reply).encode(), None, []) for reply in replies]
-        self.replies = cycle(said for each in found for said in (None, each))
+        self.replies = [read_reply(200, json.dumps(reply).encode(), None, []) for reply in replies]
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         canned = super().answer(request)
-        said = next(self.replies)
-        if said is None:
+        drawn = int(request["request_id"][:8], 16)
+        if drawn % 3:
             return canned
+        said = self.replies[drawn // 3 % len(self.replies)]
         text = {} if request["json_schema"] is None else {"completion": canned["completion"]}
         return {"request_id": request["request_id"], "seconds": 0.1} | said | text
 
 
-@given(st.lists(REPLIES, min_size=12, max_size=12))
-@example([CACHED, says("Yes.", None, finish_reason="eos"), says("Yes, do.", None, finish_reason="")])
-@examples(3)
+@given(st.lists(REPLIES, min_size=40, max_size=40))
+@examples(2)
 def test_whatever_is_read_as_an_answer_passes_the_gate(replies: list[dict[str, Any]]) -> None:
-    engine = Replied(replies)
+    engine = Replied([*MET, *replies])
 
     def run(job: Job, tell: Tell) -> None:
         answer = WordCounter() if job.model.kind == "word-counts" else engine

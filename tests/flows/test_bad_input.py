@@ -1,12 +1,22 @@
+import errno
+import os
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.pipeline import main
-from tests.conftest import ROOT, write_config
+from flows.running.clusters import alone
+from tasks import preflight
+from tasks.config import load
+from tasks.errors import StorageError
+from tests.conftest import ROOT, asked, write_config
+from tests.disks import ON_LITTLE, deny, folder_on_another_disk
 from tests.processes import program
 
 
@@ -121,6 +131,136 @@ def test_storage_that_cannot_be_written_is_one_line(
     )
 
 
+def refused_before_it_costs(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a run says that is refused: it has asked nothing, and left on the storage what stood there."""
+    before = sorted(folder.glob("storage/**/*"))
+    line = refused(capsys, monkeypatch, str(write_config(folder)))
+    assert sorted(folder.glob("storage/**/*")) == before
+    assert not asked(folder)
+    return line
+
+
+CALLS = {
+    "fcntl.flock": (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP),
+    "os.rename": (errno.EXDEV, errno.EPERM, errno.ENOSYS, errno.EMFILE),
+    "os.replace": (errno.EPERM, errno.ENOSYS),
+}
+"""What disks refuse, and with which errors: Lustre, NFS, mounted buckets."""
+
+
+@pytest.mark.parametrize(("call", "number"), [(call, number) for call, numbers in CALLS.items() for number in numbers])
+def test_a_disk_on_which_a_run_could_not_publish_is_one_line_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    (tmp_path / "storage").mkdir()
+    deny(monkeypatch, call, number)
+    line = refused_before_it_costs(tmp_path, capsys, monkeypatch)
+    assert f"{tmp_path}/storage" in line
+    assert os.strerror(number) in line
+
+
+def test_a_disk_that_has_neither_links_nor_another_way_for_one_alone_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "storage").mkdir()
+    deny(monkeypatch, "os.link", errno.EPERM)
+    with monkeypatch.context() as patched:
+        deny(patched, "os.open", errno.EINVAL)
+        line = refused_before_it_costs(tmp_path, capsys, patched)
+        assert f"{tmp_path}/storage: no file can be made there for one run alone: Invalid argument" in line
+    preflight.check(load(str(write_config(tmp_path))))
+    assert not list((tmp_path / "storage").iterdir())
+
+
+def gone(room: Path) -> str:
+    room.symlink_to(room.parent / "unplugged")
+    return "is no folder"
+
+
+def a_file(room: Path) -> str:
+    room.write_bytes(b"in the way")
+    return "is no folder"
+
+
+def of_the_system(room: Path) -> str:
+    room.symlink_to("/proc")
+    return "cannot be written: No such file or directory"
+
+
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such folder")
+
+
+@pytest.mark.parametrize("odd", [gone, a_file, pytest.param(of_the_system, marks=ON_LINUX)])
+@pytest.mark.parametrize("room", preflight.ROOMS)
+def test_a_folder_of_a_storage_in_which_nothing_can_be_written_is_one_line_that_names_it(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    room: str,
+    odd: Callable[[Path], str],
+) -> None:
+    (tmp_path / "storage").mkdir()
+    said = odd(tmp_path / "storage" / room)
+    assert f"{tmp_path}/storage/{room}: {said}" in refused_before_it_costs(tmp_path, capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("room", preflight.ROOMS)
+def test_a_folder_of_a_storage_may_stand_on_another_disk_if_releases_are_moved_to_no_other_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, room: str
+) -> None:
+    (tmp_path / "storage").mkdir()
+    with folder_on_another_disk(tmp_path) as other:
+        (tmp_path / "storage" / room).symlink_to(other)
+        if room in ("candidates", "releases"):
+            line = refused_before_it_costs(tmp_path, capsys, monkeypatch)
+            assert "cannot be moved from candidates to releases: Invalid cross-device link; have both on one" in line
+        else:
+            preflight.check(load(str(write_config(tmp_path))))
+        assert not list(other.iterdir())
+
+
+@pytest.mark.parametrize("full", ["", "releases"])
+def test_a_disk_with_almost_nothing_free_is_one_line_and_one_that_does_not_tell_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    (tmp_path / "storage/releases").mkdir(parents=True)
+    left = {f"{tmp_path}/storage": 10**9, f"{tmp_path}/storage/releases": 10**9}
+    place = str(tmp_path / "storage" / full)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: (10**9, 0, left[folder]))
+    left[place] = preflight.LEAST_FREE - 1
+    assert f"{place}: 20.0 MB are free" in refused_before_it_costs(tmp_path, capsys, monkeypatch)
+    left[place] += 1
+    preflight.check(load(str(write_config(tmp_path))))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: (0, 0, 0))
+    preflight.check(load(str(write_config(tmp_path))))
+
+
+def test_a_lock_of_another_user_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "storage").mkdir()
+    lock = tmp_path / "storage/.lock"
+    lock.write_text("theirs")
+    opens = open
+
+    def opens_no_lock(file: Any, *arguments: Any, **named: Any) -> Any:
+        if str(file) == str(lock):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+        return opens(file, *arguments, **named)
+
+    monkeypatch.setattr("builtins.open", opens_no_lock)
+    assert f"{lock}: cannot be opened: Permission denied" in refused_before_it_costs(tmp_path, capsys, monkeypatch)
+    with pytest.raises(StorageError, match="held for one run alone: Permission denied"), alone(str(lock.parent)):
+        pass
+
+
+def test_whoever_looks_at_a_storage_keeps_no_run_from_it(tmp_path: Path) -> None:
+    config = load(str(write_config(tmp_path)))
+    with alone(config.storage):
+        preflight.check(config)
+    assert sorted(path.name for path in (tmp_path / "storage").iterdir()) == [".lock"]
+
+
 def test_a_storage_inside_another_one_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +311,7 @@ def test_a_full_disk_stops_the_run_with_one_line_and_nothing_half_written(tmp_pa
     (tmp_path / "disk").mkdir()
     kept = tmp_path / "kept"
     script = (
-        f"mount -t tmpfs -o size=160k tmpfs {tmp_path}/disk && {sys.executable} -m flows.pipeline {config}; "
+        f"mount -t tmpfs -o size=160k tmpfs {tmp_path}/disk && {shlex.join(ON_LITTLE)} {config}; "
         f"code=$?; cp -r {tmp_path}/disk/storage {kept}; exit $code"
     )
     log = tmp_path / "log"

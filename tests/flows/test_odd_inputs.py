@@ -1,5 +1,6 @@
 """A folder of odd files: each is refused in one line or built, and every line of it is a prompt, dropped or blank."""
 
+import errno
 import gzip
 import json
 import re
@@ -21,6 +22,7 @@ from tasks.release.candidate import release_fingerprint
 from tasks.release.release import unchanged
 from tasks.work.job import RunJob
 from tests.conftest import ROOT, write_config
+from tests.disks import deny
 from tests.flows.here import refuse, run_here
 
 JSONL = "".join(json.dumps({"prompt": f"How do I plant {number} tulips?"}) + "\n" for number in range(4))
@@ -88,9 +90,10 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, name: str) -> No
 
 
 def test_a_run_below_a_folder_that_looks_like_data_or_a_pattern_is_a_run(
-    tmp_path: Path, cluster: RunJob, prefect_server: None
+    tmp_path: Path, cluster: RunJob, prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The odd rows of all files that have them, in one file, below a storage with the oddest name."""
+    """The odd rows of all files that have them, in one file, below a storage with the oddest name on a disk without hard links."""
+    deny(monkeypatch, "os.link", errno.EPERM)
     folder = tmp_path / "run=3 v[1]" / "prompt=7"
     folder.mkdir(parents=True)
     good = "".join(f"How do I plant {number} tulips?,tests\n" for number in range(8))

@@ -151,6 +151,14 @@ def test_files_that_nobody_writes_any_more_are_deleted_and_no_others(tmp_path: P
     assert sorted(path.name for path in folder.iterdir()) == sorted(stays)
 
 
+def test_a_folder_that_nobody_fills_any_more_is_deleted_with_all_that_it_holds(tmp_path: Path) -> None:
+    dead, living = (f"probe.{leftovers.here()}-{pid}.{'0' * 32}.partial" for pid in (NOBODY, os.getpid()))
+    for name in (dead, living):
+        storage.write_bytes(str(tmp_path / "releases" / name / "last"), b"")
+    storage.remove_unfinished(str(tmp_path))
+    assert [path.name for path in (tmp_path / "releases").iterdir()] == [living]
+
+
 def test_a_writer_that_is_killed_leaves_a_file_that_is_deleted(tmp_path: Path) -> None:
     writes = "import os, signal, sys\nfrom infra import storage\n" + (
         "os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\nstorage.write_bytes(sys.argv[1], b'half')"

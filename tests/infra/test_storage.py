@@ -1,3 +1,4 @@
+import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra import lock, storage
+from tests.disks import deny
 from tests.waiting import until
 
 
@@ -35,6 +37,27 @@ def test_of_several_creators_exactly_one_wins_and_its_content_stays(root: str) -
     assert len(winners) == 1
     assert results[winners[0]] == (storage.etag(uri) if "://" in root else None)
     assert storage.read_bytes(uri) == b"%d" % winners[0]
+
+
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EXDEV)
+"""What disks say that know no hard links: exFAT, SMB, FUSE."""
+
+
+@pytest.mark.parametrize("number", NO_LINKS)
+def test_of_several_creators_on_a_disk_without_hard_links_exactly_one_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    deny(monkeypatch, "os.link", number)
+    test_of_several_creators_exactly_one_wins_and_its_content_stays(str(tmp_path))
+    assert [path.name for path in (tmp_path / "claims").iterdir()] == ["v"]
+
+
+def test_a_creator_that_finds_no_disk_below_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deny(monkeypatch, "os.link", errno.EROFS)
+    deny(monkeypatch, "os.open", errno.EROFS)
+    with pytest.raises(OSError, match="Read-only"):
+        storage.create(str(tmp_path / "v"), b"")
+    assert not list(tmp_path.iterdir())
 
 
 NAMES = ["run=3", "v[1]", "a*b", "[!a]", "50%", "#1", "two words", "it's", "(a)", "caf\u00e9"]

@@ -1,7 +1,11 @@
 """What is published is what was judged, byte for byte, and what was published is held to that whenever it is used again."""
 
+import errno
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,7 @@ from tasks.release.changes import changed_agreement
 from tasks.release.manifest import misfits, published
 from tasks.release.release import discard_equal, unchanged
 from tasks.release.verify import faults
+from tests.disks import deny, folder_on_another_disk
 from tests.examples import examples
 from tests.tasks.release import releases
 from tests.tasks.release.releases import PATHS
@@ -100,6 +105,67 @@ def test_a_publisher_that_was_killed_before_the_pointer_is_gone_on_with_under_it
     assert latest is not None
     assert latest["version"] == made.version
     assert not list(faults(root))
+
+
+NAMING = ("link", "replace", "rename", "remove", "unlink", "open", "mkdir", "rmdir")
+"""Calls that change which names stand on a disk."""
+
+
+def kill_at(patched: pytest.MonkeyPatch, moment: int) -> None:
+    """Have what is done to a disk end before the call of this number: for good, since nobody comes to tidy up either."""
+    calls = count()
+
+    def until_then(call: Callable[..., object]) -> Callable[..., object]:
+        def called(*arguments: object, **named: object) -> object:
+            if next(calls) >= moment:
+                raise Killed
+            return call(*arguments, **named)
+
+        return called
+
+    for name in NAMING:
+        patched.setattr(os, name, until_then(getattr(os, name)))
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+def test_a_publisher_that_is_killed_at_any_moment_leaves_a_whole_release_or_none(
+    tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "code_revision", lambda: "unknown")
+    if not links:
+        deny(monkeypatch, "os.link", errno.EPERM)
+    for moment in count():
+        root = str(tmp_path / str(moment))
+        candidate, files = releases.write(root)
+        with monkeypatch.context() as patched, suppress(Killed):
+            kill_at(patched, moment)
+            releases.publish_candidate(root, candidate, files)
+            break
+        latest = published(root)
+        assert latest is None or not list(misfits(f"{root}/releases/{latest['version']}", latest["files"]))
+        made = releases.release(root)
+        latest = published(root)
+        assert latest is not None
+        assert latest["version"] == made.version
+        assert not list(faults(root))
+    assert moment >= len(NAMING)
+    assert not list(faults(root))
+
+
+def test_a_release_is_published_where_its_folders_stand_on_another_disk_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deny(monkeypatch, "os.link", errno.EPERM)
+    root = tmp_path / "storage"
+    root.mkdir()
+    with folder_on_another_disk(tmp_path) as other:
+        for name in ("candidates", "releases"):
+            (other / name).mkdir()
+            (root / name).symlink_to(other / name)
+        made = releases.release(str(root))
+        assert published(str(root))
+        assert (other / "releases" / made.version).is_dir()
+        assert not list(faults(str(root)))
 
 
 def test_a_version_that_was_published_is_never_written_over(root: str) -> None:
