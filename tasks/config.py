@@ -20,7 +20,7 @@ from tasks.engines.transformers import Transformers
 from tasks.engines.vllm import Vllm
 from tasks.errors import ConfigError
 from tasks.functions import LANGUAGES
-from tasks.section import Section
+from tasks.section import LONGEST, LONGEST_PATH, Section, Variable, WebAddress, Words, without_controls
 from tasks.tables import AGREEMENT_QUESTIONS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=64)]
@@ -48,7 +48,26 @@ def writable(root: str) -> str:
     return root
 
 
+def greedy_or_drawn(temperature: float) -> float:
+    """The temperature; raises ValueError where it is so low that scores divided by it are no numbers, or another is taken."""
+    if 0 < temperature < LOWEST:
+        raise ValueError(f"it should be 0 or at least {LOWEST}")
+    return temperature
+
+
+def memory_of_a_pod(text: str) -> str:
+    """The text; raises ValueError where no pod has so little or so much memory."""
+    if not 2**20 <= float(text[:-2]) * UNITS[text[-2:]] <= 2**50:
+        raise ValueError("it should be between 1Mi and 1024Ti")
+    return text
+
+
 Language = Annotated[str, AfterValidator(known_language)]
+LOWEST = 0.01
+"""A temperature above 0: vLLM takes this one for any that is lower."""
+Temperature = Annotated[float, Field(ge=0, le=2), AfterValidator(greedy_or_drawn)]
+UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+Memory = Annotated[str, Field(pattern=r"^[0-9]{1,15}(\.[0-9]{1,3})?(Ki|Mi|Gi|Ti)$"), AfterValidator(memory_of_a_pod)]
 A_YEAR = 366 * 24
 """Hours: nobody waits longer."""
 KEY = re.compile(r"\[key\]|[A-Za-z_-]{1,40}")
@@ -63,8 +82,8 @@ Model = Annotated[Engine | Embedder, Field(discriminator="kind")]
 class Prompts(Section):
     """Where the prompts come from and which of them are kept; those in other `languages` are not, where some are named."""
 
-    source: Annotated[str, AfterValidator(readable)]
-    max_chars: int = Field(4000, ge=1)
+    source: Annotated[Words, AfterValidator(readable)]
+    max_chars: int = Field(4000, ge=1, le=1_000_000_000)
     test_share: float = Field(0.1, ge=0, lt=1)
     languages: tuple[Language, ...] = ()
 
@@ -75,18 +94,18 @@ class Responder(Section):
     name: Name
     engine: Engine
     system: str | None = None
-    temperature: float = Field(0.7, ge=0, le=2)
-    raised_temperature: float = Field(1.0, gt=0, le=2)
-    samples: int = Field(3, ge=1)
+    temperature: Temperature = 0.7
+    raised_temperature: float = Field(1.0, ge=LOWEST, le=2)
+    samples: int = Field(3, ge=1, le=1_000)
     top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(512, ge=1)
+    max_tokens: int = Field(512, ge=1, le=LONGEST)
 
 
 class Diversity(Section):
     """How many answers a prompt and responder keep, and the model that tells how alike they are."""
 
     embedder: Embedder
-    alternatives: int = Field(1, ge=1)
+    alternatives: int = Field(1, ge=1, le=100)
 
 
 class Judge(Section):
@@ -100,12 +119,12 @@ class Judge(Section):
     engine: Engine
     format: Literal["rubric", "llama-guard-3", "wildguard"] = "rubric"
     rubrics: tuple[Name, ...] = Field(("standard",), min_length=1)
-    label_votes: int = Field(1, ge=1)
-    preference_votes: int = Field(1, ge=1)
-    attempts: int = Field(2, ge=1)
-    temperature: float = Field(0.3, ge=0, le=2)
+    label_votes: int = Field(1, ge=1, le=1_000)
+    preference_votes: int = Field(1, ge=1, le=1_000)
+    attempts: int = Field(2, ge=1, le=20)
+    temperature: Temperature = 0.3
     top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(256, ge=1)
+    max_tokens: int = Field(256, ge=1, le=LONGEST)
 
 
 class Consensus(Section):
@@ -123,7 +142,7 @@ class Pairs(Section):
     The shares are relative to each other; a mix without one is only taken where the others have not enough.
     """
 
-    budget: int = Field(ge=1)
+    budget: int = Field(ge=1, le=1_000_000_000)
     both_safe: float = Field(1 / 3, ge=0, le=1)
     both_unsafe: float = Field(1 / 3, ge=0, le=1)
     mixed: float = Field(1 / 3, ge=0, le=1)
@@ -132,8 +151,8 @@ class Pairs(Section):
 class LabelStudio(Section):
     """A Label Studio server; its key comes from the environment variable `key_variable`."""
 
-    url: str = Field(pattern=r"^https?://")
-    key_variable: str = "LABEL_STUDIO_API_KEY"
+    url: WebAddress
+    key_variable: Variable = "LABEL_STUDIO_API_KEY"
 
 
 class Review(Section):
@@ -145,9 +164,9 @@ class Review(Section):
     `wait_hours` a run of a deployment is suspended until people are done, at most so long; else the next run reads them.
     """
 
-    answers: int = Field(100, ge=0)
-    pairs: int = Field(0, ge=0)
-    annotators: int = Field(1, ge=1)
+    answers: int = Field(100, ge=0, le=1_000_000_000)
+    pairs: int = Field(0, ge=0, le=1_000_000_000)
+    annotators: int = Field(1, ge=1, le=1_000)
     audit_share: float = Field(0.2, ge=0, le=1)
     show_models: Literal["before", "after"] = "after"
     label_studio: LabelStudio | None = None
@@ -163,7 +182,7 @@ class AgreementThreshold(Section):
     question: Literal[AGREEMENT_QUESTIONS]  # type: ignore[valid-type]
     between: Literal["models", "people", "models and people"] = "models"
     measure: Literal["percent", "kappa", "alpha"] = "alpha"
-    at_least: float = Field(le=1)
+    at_least: float = Field(ge=-1, le=1)
     severity: Literal["critical", "warning"] = "warning"
 
 
@@ -172,6 +191,13 @@ class EngineErrors(Section):
 
     warning: float = Field(0.01, ge=0, le=1)
     critical: float = Field(0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def warns_before_it_refuses(self) -> Self:
+        """Where both are given, what is refused is also warned of."""
+        if {"warning", "critical"} <= self.model_fields_set and self.warning > self.critical:
+            raise ValueError("engine_errors: warning is above critical; set it to at most as much")
+        return self
 
 
 class Gate(Section):
@@ -192,16 +218,16 @@ class Local(Section):
     """A Ray cluster that a run starts on this machine."""
 
     kind: Literal["local"]
-    cpus: int = Field(2, ge=1)
-    jobs: int = Field(1, ge=1)
+    cpus: int = Field(2, ge=1, le=1_000)
+    jobs: int = Field(1, ge=1, le=1_000)
 
 
 class Attach(Section):
     """An existing Ray cluster, by the address of its Jobs API; SafePairs must be installed on it."""
 
     kind: Literal["attach"]
-    address: str = Field(pattern=r"^https?://")
-    jobs: int = Field(1, ge=1)
+    address: WebAddress
+    jobs: int = Field(1, ge=1, le=1_000)
 
 
 class KubeRay(Section):
@@ -212,12 +238,12 @@ class KubeRay(Section):
     """
 
     kind: Literal["kuberay"]
-    image: str
-    namespace: str = "default"
-    cpus: int = Field(4, ge=1)
-    memory: str = Field("16Gi", pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti)$")
-    secret: str | None = None
-    jobs: int = Field(1, ge=1)
+    image: Words
+    namespace: str = Field("default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    cpus: int = Field(4, ge=1, le=1_000)
+    memory: Memory = "16Gi"
+    secret: str | None = Field(None, pattern=r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")
+    jobs: int = Field(1, ge=1, le=1_000)
 
 
 Cluster = Annotated[Local | Attach | KubeRay, Field(discriminator="kind")]
@@ -226,8 +252,8 @@ Cluster = Annotated[Local | Attach | KubeRay, Field(discriminator="kind")]
 class Budget(Section):
     """What one run may ask of engines before it stops: tokens in and out, hours of GPUs held."""
 
-    max_tokens: int | None = Field(None, ge=1)
-    max_gpu_hours: float | None = Field(None, gt=0)
+    max_tokens: int | None = Field(None, ge=1, le=10**15)
+    max_gpu_hours: float | None = Field(None, gt=0, le=1_000_000_000)
 
 
 class Config(Section):
@@ -237,8 +263,8 @@ class Config(Section):
     """
 
     name: Name
-    storage: Annotated[str, AfterValidator(writable)]
-    seed: int = 0
+    storage: Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(writable), AfterValidator(without_controls)]
+    seed: int = Field(0, ge=0, le=2**63 - 1)
     prompts: Prompts
     responders: tuple[Responder, ...] = Field(min_length=1)
     diversity: Diversity
@@ -250,7 +276,7 @@ class Config(Section):
     approval: Approval | None = None
     cluster: Cluster = Local(kind="local")
     budget: Budget = Budget()
-    credentials_block: str | None = None
+    credentials_block: Words | None = None
 
     @model_validator(mode="after")
     def fits_together(self) -> Self:

@@ -76,9 +76,11 @@ def expect(config: Config, stages: Sequence[Stage], jobs: Sequence[Job], folder:
 
 def at_most(config: Config, prompts: int) -> dict[str, tuple[Engine, int]]:
     """Whom the work that depends on answers asks, and how often where all answers are kept."""
-    kept = 1 + config.diversity.alternatives
+    kept = 1 + min(config.diversity.alternatives, max(responder.samples for responder in config.responders))
     answers = prompts * len(config.responders) * kept
-    questions = answers // kept * math.comb(kept, 2) * QUESTIONS_IN_BOTH_ORDERS
+    pairs = answers // kept * math.comb(kept, 2)
+    compared = min(pairs, config.pairs.budget) if config.pairs else pairs
+    questions = compared * QUESTIONS_IN_BOTH_ORDERS
     expected: dict[str, tuple[Engine, int]] = {}
     for judge in config.judges:
         rubrics = len(judge.rubrics)

@@ -4,15 +4,20 @@ In: a configuration. Out: nothing, or the first fault as an error of one line.
 """
 
 import glob
+import io
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import pyarrow.parquet as pq
+
 from infra import lock, storage
 from tasks import warehouse
 from tasks.config import Config, Local
-from tasks.errors import StorageError
+from tasks.errors import ConfigError, ModelError, StorageError
 from tasks.judging.rubric import rubrics
+from tasks.plan import at_most
 from tasks.prompts.sources import parse
 
 ROOMS = ("releases", "candidates", "tables", "people", "review", "claims", "jobs")
@@ -21,13 +26,15 @@ LEAST_FREE = 20_000_000
 """Bytes on each disk of a storage without which no run starts. What one will write is known to nobody before."""
 SIGNS = ("releases/latest.json", "tables/completions")
 """What stands in a storage, one or both, as soon as a run has been at work there."""
+MOST_ROWS = 1_000_000_000
+"""Of one table: what no machine gets to the end of is refused before it is begun."""
 
 
 def check(config: Config) -> None:
     """Find the models, read the prompts, and try on the storage what a run does there, publishing too.
 
     Raises:
-        ConfigError: there is no rubric of a name.
+        ConfigError: there is no rubric of a name, or the numbers come to more requests or pairs than a run can hold.
         ModelError: a model folder, vLLM or an endpoint's key is missing.
         SourceError: the prompts file is missing, empty, or has no column `prompt`.
         StorageError: the storage cannot be written, locked or published in, is full, or lies inside another one.
@@ -35,10 +42,13 @@ def check(config: Config) -> None:
     responders = (responder.engine for responder in config.responders)
     judges = (judge.engine for judge in config.judges)
     for model in (config.diversity.embedder, *responders, *judges):
-        model.check(runs_here=isinstance(config.cluster, Local))
+        try:
+            model.check(runs_here=isinstance(config.cluster, Local))
+        except OSError as error:  # a name that is too long, a folder that may not be read
+            raise ModelError(f"model {model.title}: {warehouse.reason(error)}; mend its path in the config") from None
     for judge in config.judges:
         rubrics(judge.rubrics)
-    parse(config.prompts.source)
+    check_size(config, parse(config.prompts.source)[0])
     root = storage.resolve(config.storage)
     if "\\" in root and glob.escape(root) != root:
         raise StorageError(
@@ -52,6 +62,21 @@ def check(config: Config) -> None:
         check_surroundings(root)  # a bucket that cannot be reached was told at once
     else:
         check_disk(root)
+
+
+def check_size(config: Config, sources: bytes) -> None:
+    """Raise ConfigError where what is asked for comes to more rows of one table than a run can hold, if all prompts are kept."""
+    prompts = pq.read_metadata(io.BytesIO(sources)).num_rows
+    answers = {f"responses by {one.name}": prompts * (1 + one.samples) for one in config.responders}
+    kept = [1 + min(config.diversity.alternatives, one.samples) for one in config.responders]
+    pairs = {"pairs": prompts * sum(math.comb(number, 2) for number in kept)}
+    judged = {name: requests for name, (_, requests) in at_most(config, prompts).items()}
+    for name, rows in (answers | pairs | judged).items():
+        if rows > MOST_ROWS:
+            raise ConfigError(
+                f"{name}: {prompts:,} prompts come to {rows:,} of them, at most {MOST_ROWS:,} can be; lower the samples, "
+                "alternatives or votes, or give fewer prompts"
+            )
 
 
 def check_surroundings(root: str) -> None:

@@ -1,12 +1,54 @@
-"""The form of every part of the configuration.
+"""The form of every part of the configuration, and of the texts and numbers in it.
 
-In: the values of one TOML table. Out: a frozen section; unknown keys are refused.
+In: the values of one TOML table. Out: a frozen section; unknown keys are refused, and so are NaN and infinity. Every number has
+a lower and an upper bound, which all that it is handed to can take.
 """
 
-from pydantic import BaseModel, ConfigDict
+import re
+import unicodedata
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+LONGEST = 10_000_000
+"""Tokens: no model has room for more."""
+LONGEST_PATH = 4_000
+"""Characters of a path, a URI or a name: systems take about as many, and fewer of each part."""
+HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%25[\w.-]+)?")
+"""A name or an address, that of IPv6 without its brackets, maybe with a zone."""
 
 
 class Section(BaseModel):
-    """A part of the file: frozen, no unknown keys."""
+    """A part of the file: frozen, no unknown keys, no number that is none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def without_controls(text: str) -> str:
+    """The text; raises ValueError where characters are in it that no path, address or name holds."""
+    if not text.strip():
+        raise ValueError("it is blank; give it a text or leave the key out")
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        raise ValueError("control characters are in it; remove them")
+    return text
+
+
+def web_address(text: str) -> str:
+    """The address; raises ValueError where it is none of a web server."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+        reached = parts.scheme in ("http", "https") and HOST.fullmatch(host) and parts.port != 0
+    except ValueError:  # brackets, or a port, that are none
+        reached = False
+    if not reached or not text.isprintable() or " " in text:
+        raise ValueError("it is no address of a web server: http:// or https://, a host and a path, without blanks")
+    return text
+
+
+Words = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(without_controls)]
+"""A path, a URI or a name in one line."""
+WebAddress = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(web_address)]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)]
+"""The name of an environment variable."""

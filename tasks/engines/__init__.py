@@ -18,6 +18,8 @@ from tasks.section import Section
 if TYPE_CHECKING:
     from ray.data import Dataset
 
+MOST_ROWS = 1_000_000
+"""Of a block: it is held in memory as a whole."""
 Answer = Callable[["Dataset"], "Dataset"]
 """From a Ray Dataset of where blocks of wanted rows stand (`blocks.cut`) to one of what `blocks.commit` says.
 
@@ -37,7 +39,7 @@ class EngineSection(Section, ABC):
     PLACE: ClassVar[tuple[str, ...]] = ("block_rows",)
 
     kind: str
-    block_rows: int = Field(32, ge=1)
+    block_rows: int = Field(32, ge=1, le=MOST_ROWS)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:  # noqa: ANN401 (pydantic's signature)

@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.engines import Answer, EngineSection
+from tasks.engines import MOST_ROWS, Answer, EngineSection
 from tasks.errors import ModelError
+from tasks.section import Variable, WebAddress, Words
 
 Parameter = Literal["temperature", "top_p", "max_tokens", "seed"]
 PARAMETERS: tuple[Parameter, ...] = ("temperature", "top_p", "max_tokens", "seed")
@@ -34,17 +35,17 @@ class OpenAI(EngineSection):
     )
 
     kind: Literal["openai"]
-    base_url: str = Field(pattern=r"^https?://")
-    model: str
-    revision: str = "unversioned"
-    key_variable: str = "OPENAI_API_KEY"
-    requests_per_minute: int = Field(600, ge=1)
-    timeout_seconds: float = Field(120, gt=0)
-    retries: int = Field(5, ge=0)
+    base_url: WebAddress
+    model: Words
+    revision: Words = "unversioned"
+    key_variable: Variable = "OPENAI_API_KEY"
+    requests_per_minute: int = Field(600, ge=1, le=1_000_000)
+    timeout_seconds: float = Field(120, gt=0, le=86_400)
+    retries: int = Field(5, ge=0, le=100)
     logprobs: bool = True
-    parameters: dict[Parameter, Annotated[str, Field(pattern=r"^[A-Za-z0-9_]*$")]] = Field({})
-    block_rows: int = Field(16, ge=1)
-    concurrent_blocks: int = Field(4, ge=2)
+    parameters: dict[Parameter, Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{0,64}$")]] = Field({})
+    block_rows: int = Field(16, ge=1, le=MOST_ROWS)
+    concurrent_blocks: int = Field(4, ge=2, le=1_000)
 
     @model_validator(mode="after")
     def names_one_thing_once(self) -> Self:

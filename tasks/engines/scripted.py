@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from tasks.engines import Answer, EngineSection
+from tasks.engines import MOST_ROWS, Answer, EngineSection
 from tasks.engines.blocks import completions
+from tasks.section import Words
 from tasks.tables import EMBEDDINGS, HARM_CATEGORIES
 
 SUBJECTS = ("A baker", "My neighbour", "The gardener", "One teacher", "A careful cook", "The town", "A young reader")
@@ -40,11 +41,11 @@ class Scripted(EngineSection):
     PLACE: ClassVar = ("replicas", "block_rows", "seconds_per_row", "journal", "fault")
 
     kind: Literal["scripted"]
-    replicas: int = Field(1, ge=1)
-    seconds_per_row: float = Field(0.0, ge=0)
-    garbage_every: int = Field(0, ge=0)
-    journal: str | None = None
-    fault: str | None = None
+    replicas: int = Field(1, ge=1, le=1_000)
+    seconds_per_row: float = Field(0.0, ge=0, le=60)
+    garbage_every: int = Field(0, ge=0, le=1_000_000_000)
+    journal: Words | None = None
+    fault: Words | None = None
 
     @property
     def workers(self) -> int:
@@ -147,7 +148,7 @@ class WordCounts(EngineSection):
     PLACE: ClassVar = ("block_rows",)
 
     kind: Literal["word-counts"]
-    block_rows: int = Field(256, ge=1)
+    block_rows: int = Field(256, ge=1, le=MOST_ROWS)
 
     def identity(self) -> str:
         """There is one."""

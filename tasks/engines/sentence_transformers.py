@@ -9,8 +9,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from infra import storage
-from tasks.engines import Answer, EngineSection
+from tasks.engines import MOST_ROWS, Answer, EngineSection
 from tasks.engines.checkpoints import checkpoint_identity
+from tasks.section import Words
 from tasks.tables import EMBEDDINGS
 
 
@@ -21,8 +22,8 @@ class SentenceTransformers(EngineSection):
     PLACE: ClassVar = ("block_rows",)
 
     kind: Literal["sentence-transformers"]
-    model: str
-    block_rows: int = Field(256, ge=1)
+    model: Words
+    block_rows: int = Field(256, ge=1, le=MOST_ROWS)
 
     def identity(self) -> str:
         """The folder and the SHA-256 of its files."""

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from infra import storage
 from tasks.engines import Answer, EngineSection
 from tasks.engines.checkpoints import checkpoint_identity
+from tasks.section import Words
 
 
 class Transformers(EngineSection):
@@ -14,7 +15,7 @@ class Transformers(EngineSection):
     PLACE: ClassVar = ("block_rows",)
 
     kind: Literal["transformers"]
-    model: str
+    model: Words
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
 
     def identity(self) -> str:

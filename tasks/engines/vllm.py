@@ -10,6 +10,7 @@ from infra import storage
 from tasks.engines import Answer, EngineSection
 from tasks.engines.checkpoints import checkpoint_identity
 from tasks.errors import ModelError
+from tasks.section import LONGEST, Words
 
 
 class Vllm(EngineSection):
@@ -31,19 +32,19 @@ class Vllm(EngineSection):
     )
 
     kind: Literal["vllm"]
-    model: str
-    revision: str | None = None
+    model: Words
+    revision: Words | None = None
     device: Literal["cuda", "cpu"] = "cuda"
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     template: Literal["chat", "alpaca"] = "chat"
-    lora: str | None = None
-    replicas: int = Field(1, ge=1)
-    tensor_parallel: int = Field(1, ge=1)
-    pipeline_parallel: int = Field(1, ge=1)
-    max_model_len: int = Field(4096, ge=1)
+    lora: Words | None = None
+    replicas: int = Field(1, ge=1, le=1_000)
+    tensor_parallel: int = Field(1, ge=1, le=1_000)
+    pipeline_parallel: int = Field(1, ge=1, le=1_000)
+    max_model_len: int = Field(4096, ge=1, le=LONGEST)
     prefix_caching: bool = True
     load_format: Literal["auto", "dummy"] = "auto"
-    concurrent_blocks: int = Field(8, ge=1)
+    concurrent_blocks: int = Field(8, ge=1, le=1_000)
 
     @property
     def gpus(self) -> int:

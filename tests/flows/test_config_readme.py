@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -13,6 +14,8 @@ from tasks.config import Config
 from tests.conftest import ROOT
 
 MOST_CHOICES = 5
+BOUNDS = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below"}
+LOWER, UPPER = (Ge, Gt), (Le, Lt)
 Keys = dict[str, FieldInfo]
 Rows = dict[str, list[str]]
 
@@ -72,6 +75,39 @@ def test_each_default_and_each_choice_is_what_the_code_has(title: str) -> None:
         choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         if len(choices) <= MOST_CHOICES:
             assert re.findall(r'`"(.*?)"`', kind) == list(choices), key
+
+
+def numbers(annotation: Any, bounds: tuple[Any, ...]) -> Iterator[tuple[str, list[Any]]]:
+    """Each kind of number that a key of this type holds, alone, in a list or in a table, with its bounds."""
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        yield from numbers(inner, (*bounds, *more))
+    elif annotation in (int, float):
+        kind = "integer" if annotation is int else "number"
+        yield kind, [bound for bound in bounds if isinstance(bound, (*LOWER, *UPPER))]
+    elif get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from numbers(part, bounds)
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_each_number_has_a_lower_and_an_upper_bound_and_the_table_says_both(title: str) -> None:
+    for key, field in SECTIONS[title].items():
+        for kind, bounds in numbers(field.annotation, tuple(field.metadata)):
+            assert [sum(isinstance(bound, ends) for bound in bounds) for ends in (LOWER, UPPER)] == [1, 1], key
+            told = [f"{BOUNDS[type(bound)]} {limit(bound):,}" for bound in bounds]
+            assert TABLES[title][key][0] == ", ".join([kind, *told]), key
+
+
+def limit(bound: Ge | Gt | Le | Lt) -> Any:
+    """The number of a bound."""
+    return getattr(bound, type(bound).__name__.lower())
+
+
+def test_numbers_in_lists_and_tables_are_found() -> None:
+    assert list(numbers(tuple[Annotated[int, Ge(1)], ...] | None, ())) == [("integer", [Ge(1)])]
+    assert [kind for kind, _ in numbers(dict[str, float], ())] == ["number"]
+    assert list(numbers(bool | Literal[1], ())) == []
 
 
 def written_default(field: FieldInfo) -> str:

@@ -67,13 +67,10 @@ def test_a_server_without_a_key_is_named_with_its_variable(tmp_path: Path, monke
         pull(configs.load(str(path)), str(tmp_path))
 
 
-@pytest.mark.parametrize(("url", "key"), [("http://127.0.0.1:80a0", "key"), ("http://127.0.0.1:1", "ключ")])
-def test_a_malformed_address_or_key_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, key: str
-) -> None:
-    path = write_config(tmp_path)
+def test_a_malformed_key_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, url = write_config(tmp_path), "http://127.0.0.1:1"
     path.write_text(path.read_text() + f'\n[review.label_studio]\nurl = "{url}"\n')
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", key)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "ключ")
     with pytest.raises(ConfigError, match=rf"the address {url} or the key in LABEL_STUDIO_API_KEY is malformed"):
         pull(configs.load(str(path)), str(tmp_path))
 

@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from infra import storage
-from tasks.preflight import ROOMS, SIGNS, surrounding
+from tasks.config import load
+from tasks.errors import ConfigError, ModelError
+from tasks.preflight import ROOMS, SIGNS, check, surrounding
+from tests.conftest import write_config
 
 
 @pytest.mark.parametrize("sign", SIGNS)
@@ -20,3 +25,26 @@ def test_a_folder_that_is_named_as_one_of_a_storage_is_none_by_that(root: str, s
     assert surrounding(f"{root}/tables/releases/a") is None
     assert surrounding("/releases/a") is None
     assert surrounding("s3://releases") is None
+
+
+def test_numbers_that_come_to_more_than_a_run_can_hold_are_refused_together(tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    most = (
+        path.read_text().replace("samples = 2", "samples = 1000").replace("label_votes = 3", "preference_votes = 1000")
+    )
+    path.write_text(most.replace("[diversity]", "[diversity]\nalternatives = 100"))
+    with pytest.raises(ConfigError, match=r"preferences by judge: 12 prompts come to [0-9,]+ of them"):
+        check(load(str(path)).model_copy(update={"responders": load(str(path)).responders * 2}))
+    path.write_text(path.read_text() + "[pairs]\nbudget = 9\n")
+    check(load(str(path)))
+
+
+def test_a_model_whose_name_no_disk_takes_is_one_line(tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    for kind in ("transformers", "vllm"):
+        engine = f'kind = "{kind}", model = "{"a" * 300}"'
+        path.with_name(f"{kind}.toml").write_text(
+            path.read_text().replace('kind = "scripted", block_rows = 8, journal', f"{engine} }}\n#", 1)
+        )
+        with pytest.raises(ModelError, match="mend its path"):
+            check(load(str(path.with_name(f"{kind}.toml"))))

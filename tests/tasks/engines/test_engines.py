@@ -58,7 +58,7 @@ def checkpoint(folder: Path, weights: str) -> str:
 def accepted(engine: type[EngineSection], values: dict[str, Any], field: str, folder: str) -> Iterator[object]:
     """Values that the field takes beside the others."""
     literals = get_args(engine.model_fields[field].annotation)
-    for value in (*literals, folder, f"https://a.org{folder}", True, False, 7, 7.5, {"seed": ""}):
+    for value in (*literals, folder, f"https://a.org{folder}", True, False, 7, 7.5, {"seed": ""}, "NAME"):
         try:
             engine.model_validate(values | {field: value}, strict=True)
         except ValidationError as error:
