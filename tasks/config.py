@@ -187,7 +187,7 @@ class AgreementThreshold(Section):
 
 
 class EngineErrors(Section):
-    """Rules of the gate: of no model may a larger share of its requests end in an error of its engine."""
+    """Rules of the gate: of nothing that a model is asked for may a larger share end in an error of its engine."""
 
     warning: float = Field(0.01, ge=0, le=1)
     critical: float = Field(0.05, ge=0, le=1)

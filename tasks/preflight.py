@@ -26,8 +26,8 @@ LEAST_FREE = 20_000_000
 """Bytes on each disk of a storage without which no run starts. What one will write is known to nobody before."""
 SIGNS = ("releases/latest.json", "tables/completions")
 """What stands in a storage, one or both, as soon as a run has been at work there."""
-MOST_ROWS = 1_000_000_000
-"""Of one table: what no machine gets to the end of is refused before it is begun."""
+LARGEST_TABLE = 1_000_000_000
+"""Rows: what no machine gets to the end of is refused before it is begun."""
 
 
 def check(config: Config) -> None:
@@ -72,9 +72,9 @@ def check_size(config: Config, sources: bytes) -> None:
     pairs = {"pairs": prompts * sum(math.comb(number, 2) for number in kept)}
     judged = {name: requests for name, (_, requests) in at_most(config, prompts).items()}
     for name, rows in (answers | pairs | judged).items():
-        if rows > MOST_ROWS:
+        if rows > LARGEST_TABLE:
             raise ConfigError(
-                f"{name}: {prompts:,} prompts come to {rows:,} of them, at most {MOST_ROWS:,} can be; lower the samples, "
+                f"{name}: {prompts:,} prompts come to {rows:,} of them, at most {LARGEST_TABLE:,} can be; lower the samples, "
                 "alternatives or votes, or give fewer prompts"
             )
 

@@ -80,12 +80,12 @@ def fill(job: Job, tell: Tell) -> None:
         StorageError: the rows cannot be read any more, or a block cannot be written.
     """
     began, started = time.time(), time.monotonic()
-    rows, places, tokens, start = 0, 0, Cost(), None
+    rows, done, tokens, start = 0, 0, Cost(), None
     errors: Counter[str] = Counter()
     with closing(blocks(job)) as committed:
         for block in committed:
             elapsed = time.monotonic() - started
-            rows, places = rows + int(block["rows"]), places + 1
+            rows, done = rows + int(block["rows"]), done + 1
             errors.update(map(str, block["errors"]))
             tokens += Cost(input_tokens=int(block["input_tokens"]), output_tokens=int(block["output_tokens"]))
             if start is None:
@@ -104,7 +104,7 @@ def fill(job: Job, tell: Tell) -> None:
                     "key, its rights or its quota, run again"
                 )
             alike = len(set(map(reason, errors))) == 1 or rows >= KINDS * job.patience
-            are_drawn = places >= PLACES or rows == job.pending.rows
+            are_drawn = done >= PLACES or rows == job.pending.rows
             if rows == errors.total() >= job.patience and alike and are_drawn:
                 raise ModelError(
                     f"{job.name}: {job.model.title} answered none of the first {rows:,} requests: "
