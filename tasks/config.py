@@ -285,11 +285,17 @@ class Config(Section):
             raise ValueError(
                 'judges: classifiers give no severity and compare no pairs; add one with format = "rubric"'
             )
-        for section in (self.responders, self.judges):
+        asked: dict[str, tuple[Responder | Judge, ...]] = {"responders": self.responders, "judges": self.judges}
+        for key, section in asked.items():
             names = [entry.name.lower() for entry in section]
             if len(names) != len(set(names)):
-                key = "responders" if section is self.responders else "judges"
                 raise ValueError(f"{key}: two of them share a name; give each its own")
+            for number, entry in enumerate(section):
+                room = entry.engine.positions
+                if room is not None and entry.max_tokens >= room:
+                    raise ValueError(
+                        f"{key}[{number}]: max_tokens leaves no room for a prompt; set it below max_model_len"
+                    )
         for number, judge in enumerate(self.judges):
             if len(judge.rubrics) != len(set(judge.rubrics)):
                 raise ValueError(f"judges[{number}]: rubrics name one twice; ask for more label_votes instead")

@@ -25,7 +25,7 @@ class Planned:
     """Requests of one kind to one model, and what those that are not answered yet should take.
 
     `exact` says whether the number is known, not expected. Tokens, seconds and GPU hours are None where the store
-    remembers no earlier run of this work.
+    remembers no earlier run of this work. The tokens are `estimated` where some of that run's were not told.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Planned:
     output_tokens: int | None = None
     seconds: float | None = None
     gpu_hours: float | None = None
+    estimated: bool = False
 
     @property
     def to_ask(self) -> int:
@@ -100,11 +101,13 @@ def foresee(work: Planned, model: Model, store: str) -> Planned:
         return work
     if last.rows < 1:
         return work
-    seconds = last.cost.start_seconds + work.to_ask * last.cost.seconds / last.rows
+    cost = last.cost
+    seconds = cost.start_seconds + work.to_ask * cost.seconds / last.rows
     return replace(
         work,
-        input_tokens=round(work.to_ask * last.cost.input_tokens / last.rows),
-        output_tokens=round(work.to_ask * last.cost.output_tokens / last.rows),
+        input_tokens=round(work.to_ask * (cost.input_tokens + cost.estimated_input_tokens) / last.rows),
+        output_tokens=round(work.to_ask * (cost.output_tokens + cost.estimated_output_tokens) / last.rows),
         seconds=seconds,
         gpu_hours=seconds * model.gpus / 3600,
+        estimated=bool(cost.estimated_input_tokens or cost.estimated_output_tokens),
     )

@@ -14,8 +14,11 @@ import pyarrow.parquet as pq
 
 from infra import lock, storage
 from tasks import warehouse
-from tasks.config import Config, Local
+from tasks.config import Config, Judge, Local, Responder
+from tasks.engines import Example
+from tasks.engines.chat import example
 from tasks.errors import ConfigError, ModelError, StorageError
+from tasks.judging.classifiers import CLASSIFIERS
 from tasks.judging.rubric import rubrics
 from tasks.plan import at_most
 from tasks.prompts.sources import parse
@@ -31,23 +34,25 @@ LARGEST_TABLE = 1_000_000_000
 
 
 def check(config: Config) -> None:
-    """Find the models, read the prompts, and try on the storage what a run does there, publishing too.
+    """Find the models, have their templates write each kind of request, read the prompts, and try all that a run does on disk.
 
     Raises:
         ConfigError: there is no rubric of a name, or the numbers come to more requests or pairs than a run can hold.
-        ModelError: a model folder, vLLM or an endpoint's key is missing.
+        ModelError: a model folder, vLLM or an endpoint's key is missing; a chat template does not take what a run sends.
         SourceError: the prompts file is missing, empty, or has no column `prompt`.
         StorageError: the storage cannot be written, locked or published in, is full, or lies inside another one.
     """
-    responders = (responder.engine for responder in config.responders)
-    judges = (judge.engine for judge in config.judges)
-    for model in (config.diversity.embedder, *responders, *judges):
+    here = isinstance(config.cluster, Local)
+    asked: list[Responder | Judge] = [*config.responders, *config.judges]
+    for model in (config.diversity.embedder, *(entry.engine for entry in asked)):
         try:
-            model.check(runs_here=isinstance(config.cluster, Local))
+            model.check(runs_here=here)
         except OSError as error:  # a name that is too long, a folder that may not be read
             raise ModelError(f"model {model.title}: {warehouse.reason(error)}; mend its path in the config") from None
     for judge in config.judges:
         rubrics(judge.rubrics)
+    for entry in asked:
+        entry.engine.check_requests(examples(entry), runs_here=here)
     check_size(config, parse(config.prompts.source)[0])
     root = storage.resolve(config.storage)
     if "\\" in root and glob.escape(root) != root:
@@ -77,6 +82,15 @@ def check_size(config: Config, sources: bytes) -> None:
                 f"{name}: {prompts:,} prompts come to {rows:,} of them, at most {LARGEST_TABLE:,} can be; lower the samples, "
                 "alternatives or votes, or give fewer prompts"
             )
+
+
+def examples(entry: Responder | Judge) -> list[Example]:
+    """What stands for each kind of request that a responder or a judge is sent."""
+    if isinstance(entry, Responder):
+        return [example(entry.system, shows_answer=False)]
+    if entry.format == "rubric":
+        return [example(row["system"], shows_answer=False) for row in rubrics(entry.rubrics).to_pylist()]
+    return [example(None, shows_answer=CLASSIFIERS[entry.format].message is None)]
 
 
 def check_surroundings(root: str) -> None:

@@ -51,19 +51,25 @@ class Ref:
     fingerprint: str
 
 
+TOKENS = ("input_tokens", "output_tokens", "estimated_input_tokens", "estimated_output_tokens")
+"""What is counted of tokens, by its name wherever it stands."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What model work took in this run: rows asked and rows found in the store, tokens, and seconds.
 
-    `queue_seconds` were spent waiting for a cluster, `start_seconds` for engines to start, `seconds` on answers;
-    `gpu_seconds` are the last two, times the GPUs that were held. `errors` are what engines said of rows that they gave no
-    answer to, and how often.
+    Tokens are those that engines told; what they did not is estimated by the texts, and stands apart. `queue_seconds` were spent
+    waiting for a cluster, `start_seconds` for engines to start, `seconds` on answers; `gpu_seconds` are the last two, times the
+    GPUs that were held. `errors` are what engines said of rows that they gave no answer to, and how often.
     """
 
     asked: int = 0
     found: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    estimated_input_tokens: int = 0
+    estimated_output_tokens: int = 0
     queue_seconds: float = 0.0
     start_seconds: float = 0.0
     seconds: float = 0.0
@@ -72,6 +78,11 @@ class Cost:
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def tokens(self) -> int:
+        """In and out, told and estimated: what a budget counts."""
+        return sum(getattr(self, name) for name in TOKENS)
 
 
 @dataclass(frozen=True)
@@ -175,7 +186,7 @@ EMBEDDINGS = Table(
     "embeddings",
     "embedded answer",
     ("response_id",),
-    columns(response_id=TEXT, embedding=pa.list_(pa.float32())),
+    columns(response_id=TEXT, embedding=pa.list_(pa.float32()), is_cut=FLAG),
 )
 RESPONSES = Table(
     "responses",
@@ -195,6 +206,7 @@ RESPONSES = Table(
         input_tokens=INTEGER,
         output_tokens=INTEGER,
         similarity=REAL,
+        embedded_in_part=FLAG,
         language=TEXT,
     ),
 )

@@ -127,10 +127,12 @@ def job_runner(config: Config, root: str, check_alone: Callable[[], None]) -> It
 
 def keep_to(budget: Budget, spent: Cost, name: str) -> None:
     """Raise BudgetSpent as soon as the run has used its budget."""
-    tokens, hours = spent.input_tokens + spent.output_tokens, spent.gpu_seconds / 3600
+    tokens, hours = spent.tokens, spent.gpu_seconds / 3600
+    estimated = spent.estimated_input_tokens + spent.estimated_output_tokens
+    untold = f" ({estimated:,} of them estimated by their texts, which the endpoint did not tell)" if estimated else ""
     kept = f"stopped at {name}; what is answered is kept: run again to go on with a new budget, or raise it"
     if budget.max_tokens is not None and tokens >= budget.max_tokens:
-        raise BudgetSpent(f"{tokens:,} tokens asked, max_tokens is {budget.max_tokens:,}: {kept}")
+        raise BudgetSpent(f"{tokens:,} tokens asked{untold}, max_tokens is {budget.max_tokens:,}: {kept}")
     if budget.max_gpu_hours is not None and hours >= budget.max_gpu_hours:
         raise BudgetSpent(f"{hours:.2f} GPU hours held, max_gpu_hours is {budget.max_gpu_hours:g}: {kept}")
 

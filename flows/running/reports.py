@@ -76,14 +76,26 @@ def counts(stage: Stage) -> dict[str, str]:
         "dropped": f"{stage.dropped.rows:,}",
         "asked": f"{cost.asked:,}",
         "found": f"{cost.found:,}",
-        "tokens in": f"{cost.input_tokens:,}",
-        "tokens out": f"{cost.output_tokens:,}",
-        "out/s": f"{cost.output_tokens / cost.seconds:,.0f}" if cost.seconds else "",
+        "tokens in": tokens(cost.input_tokens, cost.estimated_input_tokens),
+        "tokens out": tokens(cost.output_tokens, cost.estimated_output_tokens),
+        "out/s": speed(cost).removesuffix(" tokens/s") if cost.seconds else "",
         "queue s": f"{cost.queue_seconds:.1f}",
         "start s": f"{cost.start_seconds:.1f}",
         "work s": f"{cost.seconds:.1f}",
         "all s": f"{stage.seconds:.1f}",
     }
+
+
+def tokens(told: int, estimated: int) -> str:
+    """A number of tokens for people: those that engines told, and with `~` those that are estimated."""
+    parts = [f"{told:,}"] * bool(told or not estimated) + [f"~{estimated:,}"] * bool(estimated)
+    return " + ".join(parts)
+
+
+def untold(stages: Sequence[Stage]) -> str:
+    """What `~` says of tokens, where some are estimated."""
+    estimated = any(stage.cost.estimated_input_tokens or stage.cost.estimated_output_tokens for stage in stages)
+    return "~: tokens that an endpoint did not tell, estimated by its texts" if estimated else ""
 
 
 def errors(stages: Sequence[Stage]) -> list[dict[str, str]]:
@@ -126,8 +138,9 @@ def describe_progress(job: Job, progress: Progress) -> str:
     """A job so far in one line."""
     cost = progress.cost
     return (
-        f"{job.name}: {progress.rows:,} of {job.pending.rows:,} requests, {cost.input_tokens:,} tokens in, "
-        f"{cost.output_tokens:,} out, {speed(cost)}, engine started in {cost.start_seconds:.0f} s, "
+        f"{job.name}: {progress.rows:,} of {job.pending.rows:,} requests, "
+        f"{tokens(cost.input_tokens, cost.estimated_input_tokens)} tokens in, "
+        f"{tokens(cost.output_tokens, cost.estimated_output_tokens)} out, {speed(cost)}, engine started in {cost.start_seconds:.0f} s, "
         f"at work for {cost.seconds:.0f} s"
     )
 
@@ -143,17 +156,19 @@ def print_plan(planned: Sequence[Planned]) -> None:
             f"{work.answered:,}",
             f"{about}{work.to_ask:,}",
             *(
-                "unknown" if value is None else f"{value:{form}}"
-                for value, form in (
-                    (work.input_tokens, ",d"),
-                    (work.output_tokens, ",d"),
-                    (None if work.seconds is None else work.seconds / 60, ",.1f"),
-                    (work.gpu_hours, ",.2f"),
+                "unknown" if value is None else f"{mark}{value:{form}}"
+                for value, form, mark in (
+                    (work.input_tokens, ",d", "~" * work.estimated),
+                    (work.output_tokens, ",d", "~" * work.estimated),
+                    (None if work.seconds is None else work.seconds / 60, ",.1f", ""),
+                    (work.gpu_hours, ",.2f", ""),
                 )
             ),
         )
     console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
     console.print(table)
+    if any(work.estimated for work in planned):
+        console.print("~: some of them by an estimate, since the endpoint tells no tokens", soft_wrap=True)
     if any(work.input_tokens is None for work in planned):
         console.print(
             "unknown: this storage remembers no run of that work; a run with few prompts tells", soft_wrap=True
@@ -182,6 +197,7 @@ def report_release(release: Release, stages: Sequence[Stage]) -> None:
     """Show the whole run as one page."""
     page = markdown_table([counts(stage) for stage in stages])
     text = f"# Release {release.version}\n\n{release.said}\n\n`{release.uri}`\n\n{page}\n"
+    text += f"\n{untold(stages)}\n" if untold(stages) else ""
     if failed := errors(stages):
         # What a server said is code: neither Markdown nor HTML does anything in it.
         quoted = [row | {"error": "`" + re.sub("[`|]", " ", row["error"]) + "`"} for row in failed]
@@ -202,6 +218,8 @@ def print_summary(release: Release, stages: Sequence[Stage]) -> None:
     for stage in stages:
         table.add_row(*counts(stage).values())
     console.print(table)
+    if untold(stages):
+        console.print(untold(stages), soft_wrap=True)
     drops = Table("stage", "reason", "rows", title="left out", title_justify="left")
     for row in warehouse.rows("drops", {"dropped": [stage.dropped for stage in stages]}):
         drops.add_row(row["stage"], row["reason"], f"{row['rows']:,}")

@@ -56,6 +56,8 @@ def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]
         "biases": biases(config, tables),
         "addressed": Section(markdown_table(warehouse.rows("card_addressed", tables))),
         "comparison": comparison(tables),
+        "embedder": Section(config.diversity.embedder.identity()),
+        "in_part": Section(markdown_table(warehouse.rows("card_read_in_part", tables))),
         "errors": Section(markdown_table(warehouse.rows("card_errors", tables))),
         "dropped": Section(markdown_table(warehouse.rows("drops", tables))),
     }

@@ -8,7 +8,7 @@ the methods that need it.
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1_000_000
 """Of a block: it is held in memory as a whole."""
+Example = dict[str, str | None]
+"""What stands for all requests of one kind: by role a text, or None where they have no such turn."""
 Answer = Callable[["Dataset"], "Dataset"]
 """From a Ray Dataset of where blocks of wanted rows stand (`blocks.cut`) to one of what `blocks.commit` says.
 
@@ -66,6 +68,11 @@ class EngineSection(Section, ABC):
         """Machines that it runs on, each with an equal share of its GPUs."""
         return 1
 
+    @property
+    def positions(self) -> int | None:
+        """The most tokens of prompt and answer, where that is a setting; what was too long fits as soon as this is raised."""
+        return None
+
     @abstractmethod
     def identity(self) -> str:
         """Name and revision of the model, and what else changes its answers: the store keeps them under this.
@@ -81,6 +88,9 @@ class EngineSection(Section, ABC):
     def check(self, runs_here: bool) -> None:
         """Find what it needs on this machine, which is more where it `runs_here`; raises ModelError."""
         self.identity()
+
+    def check_requests(self, examples: Sequence[Example], runs_here: bool) -> None:
+        """Find out whether its model can be asked all that a run will send, without asking it; raises ModelError."""
 
     @abstractmethod
     def answering(self, store: str) -> Answer:

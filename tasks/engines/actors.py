@@ -24,7 +24,8 @@ class Committing:
 
     def __call__(self, place: pa.Table) -> pa.Table:
         """Read, answer and commit one block."""
-        return commit(self.engine(read(place)), self.store)
+        asked = read(place)
+        return commit(self.engine(asked), self.store, asked)
 
 
 class CommittingConcurrently(Committing):
@@ -32,7 +33,8 @@ class CommittingConcurrently(Committing):
 
     async def __call__(self, place: pa.Table) -> pa.Table:
         """Read, answer and commit one block; others are answered meanwhile."""
-        return commit(await self.engine(read(place)), self.store)
+        asked = read(place)
+        return commit(await self.engine(asked), self.store, asked)
 
 
 def actor(store: str, engine: type, replicas: int = 1, concurrent: int = 1, **arguments: object) -> Answer:

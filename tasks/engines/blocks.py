@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from tasks import warehouse
+from tasks.engines.usage import tokens
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS
 
@@ -73,19 +74,19 @@ def completion(row: Mapping[str, object]) -> pa.Table:
         return pa.Table.from_pylist([failed], schema=COMPLETIONS.schema)
 
 
-def commit(block: pa.Table, store: str) -> pa.Table:
-    """Put one answered block at its address in `store`; one row with its rows, errors, tokens, and when it was asked."""
+def commit(block: pa.Table, store: str, asked: pa.Table) -> pa.Table:
+    """Put one answered block of `asked` rows at its address in `store`.
+
+    Gives one row with its rows, errors, tokens, and when it was asked.
+    """
     errors = block["error"].to_pylist() if "error" in block.column_names else [None] * block.num_rows
     answered = sorted(zip(block.column(0).to_pylist(), (error is not None for error in errors), strict=True))
     if answered:
         put(block, storage.join(store, f"{digest(answered)}.parquet"))
-    tokens = {
-        name: [pc.sum(block[name]).as_py() or 0 if name in block.column_names else 0]
-        for name in ("input_tokens", "output_tokens")
-    }
     took = pc.max(block["seconds"]).as_py() or 0.0 if "seconds" in block.column_names else 0.0
     said = pa.array([[error for error in errors if error is not None]], pa.list_(pa.string()))
-    return pa.table({"rows": [block.num_rows], "errors": said, "asked_at": [time.time() - took], **tokens})
+    counted = {name: [number] for name, number in tokens(block, asked).items()}
+    return pa.table({"rows": [block.num_rows], "errors": said, "asked_at": [time.time() - took], **counted})
 
 
 def put(block: pa.Table, uri: str) -> None:

@@ -5,9 +5,14 @@ answer with their log-probabilities. Out: messages; a probability, or None where
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import exp
+from typing import TypeAlias
+
+Message: TypeAlias = dict[str, object]
+TEXTS = ("FirstTextOfFour", "SecondTextOfFour", "ThirdTextOfFour", "FourthTextOfFour")
+"""What no template writes by itself: where one stands in a prompt, there a text of a chat would."""
 
 
 def confidence(decision: str | None, tokens: Sequence[tuple[str, float]]) -> float | None:
@@ -24,14 +29,30 @@ def confidence(decision: str | None, tokens: Sequence[tuple[str, float]]) -> flo
     return min(exp(sum(spelled)), 1.0)
 
 
+TOO_LONG = "longer than the model"
+"""How the error of a request begins that a model has no room for; the macros `is_too_long` and `is_settled` know it too.
+
+Up to its first `: ` it is only this where the request was counted and never sent; an endpoint's refusal has a status there.
+"""
+
+
 def too_long(prompt: int, answer: int, positions: int | None) -> str | None:
     """What is wrong with a request of so many tokens that may have so many as an answer, if a model has fewer `positions`."""
     if positions is None or prompt + answer <= positions:
         return None
-    return f"longer than the model: {prompt} tokens and up to {answer} of an answer are more than its {positions}"
+    return f"{TOO_LONG}: {prompt} tokens and up to {answer} of an answer are more than its {positions}"
 
 
-def messages(request: dict[str, object]) -> list[dict[str, object]]:
-    """The request as a chat: a system message if it has one, the user's, and the answer under judgement if there is one."""
+def messages(request: Mapping[str, object]) -> list[Message]:
+    """The request as a chat: a system message if it has one, the user's, and the answer under judgement if there is one.
+
+    An empty system message is one: without it, a model's own would speak.
+    """
     turns = [(role, request[role]) for role in ("system", "user", "assistant")]
-    return [{"role": role, "content": content} for role, content in turns if content]
+    return [{"role": role, "content": content} for role, content in turns if content is not None]
+
+
+def example(system: str | None, shows_answer: bool) -> dict[str, str | None]:
+    """What stands for all requests with such a system text, with or without an answer: a template treats them alike."""
+    told = TEXTS[0] if system and system.strip() else system
+    return {"system": told, "user": TEXTS[1], "assistant": TEXTS[2] if shows_answer else None}

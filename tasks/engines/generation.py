@@ -14,7 +14,6 @@ import torch
 import xgrammar
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     Cache,
     DynamicCache,
     LogitsProcessor,
@@ -25,9 +24,9 @@ from transformers import (
 from xgrammar.contrib.hf import LogitsProcessor as GrammarProcessor
 
 from tasks.engines.blocks import completions
-from tasks.engines.chat import confidence, messages, too_long
+from tasks.engines.chat import confidence, too_long
 from tasks.engines.grammar import grammar
-from tasks.engines.markers import as_text, markers
+from tasks.engines.templates import load_form, prompt_tokens
 
 SHORTEST_CACHED_PREFIX = 32
 """Tokens. Below this a shared prefix costs less to compute again than to copy. Measured with SmolLM2-135M on 2 cores."""
@@ -84,7 +83,8 @@ class TransformersEngine:
 
     def __init__(self, model: str, dtype: str, threads: int) -> None:
         self.threads = threads
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
+        self.form = load_form(model)
+        self.tokenizer = self.form.tokenizer
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
         vocabulary = self.model.config.vocab_size
         tokenizer_info = xgrammar.TokenizerInfo.from_huggingface(self.tokenizer, vocab_size=vocabulary)
@@ -92,9 +92,6 @@ class TransformersEngine:
         ends = self.model.generation_config.eos_token_id
         self.end_tokens = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
         self.padding = next(t for t in (self.tokenizer.pad_token_id, *sorted(self.end_tokens)) if t is not None)
-        if not self.tokenizer.chat_template:
-            raise ValueError(f"model {model} has no chat template; use an instruction-tuned checkpoint")
-        self.markers = markers(self.tokenizer)
         self.positions: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -102,12 +99,13 @@ class TransformersEngine:
         # Here and not at the start: Ray Data calls from another thread, and OpenMP counts threads for each of them.
         torch.set_num_threads(self.threads)
         requests = batch.to_pylist()
-        prompts = [self.tokens(request) for request in requests]
+        asked = [prompt_tokens(self.form, request) for request in requests]
+        prompts = [tokens for tokens, _ in asked]
         rows: list[dict[str, Any]] = [{}] * len(requests)
         groups: dict[tuple[Any, ...], list[int]] = {}
-        for index, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
-            if error := too_long(len(prompt), request["max_tokens"], self.positions):
-                rows[index] = {"request_id": request["request_id"], "error": error}
+        for index, (request, (prompt, fault)) in enumerate(zip(requests, asked, strict=True)):
+            if error := fault or too_long(len(prompt), request["max_tokens"], self.positions):
+                rows[index] = {"request_id": request["request_id"], "error": error, "input_tokens": len(prompt)}
             else:
                 groups.setdefault((request["json_schema"], request["top_p"]), []).append(index)
         for (json_schema, top_p), indexes in groups.items():
@@ -159,13 +157,6 @@ class TransformersEngine:
             return None
         spoken = zip(tokens, logprobs, strict=False)
         return confidence(request["decision"], [(self.tokenizer.decode([token]), logprob) for token, logprob in spoken])
-
-    def tokens(self, request: dict[str, Any]) -> list[int]:
-        """The request as token ids, through the model's own chat template."""
-        chat = as_text(messages(request), self.markers)
-        text = self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
 
     def pad(self, prompts: list[list[int]], prefix: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Pad after the shared prefix, so that one cached prefix fits every row. Both tensors are (rows, tokens)."""

@@ -7,27 +7,32 @@ No two texts become one, since a marker that has backslashes already gets one mo
 
 import re
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
-from jinja2 import TemplateError
-
-Message: TypeAlias = dict[str, object]
+from tasks.engines.chat import TEXTS, Message
+from tasks.engines.rendering import rendered, written
 
 BRACKETED = re.compile(r"[<\[]+[^<>\[\]\n]{1,40}[>\]]+")
 QUOTED = re.compile(r"""['"]([<\[]+[^<>\[\]'"]{1,40}[>\]]+)['"]""")
 SPEAKER = re.compile(r"^\W*\w[\w ]{0,30}:$")
 """What templates write that is no token of its own: `[INST]`, `<|user|>`; a `'</think>'` that they look for; `### Response:`."""
-TEXTS = ("FirstTextOfFour", "SecondTextOfFour", "ThirdTextOfFour", "FourthTextOfFour")
-CHATS = (("system", "user", "assistant", "user"), ("user", "assistant", "user"))
+CHATS = (
+    ("system", "user", "assistant", "user"),
+    ("user", "assistant", "user"),
+    ("system", "user"),
+    ("user", "assistant"),
+    ("user",),
+)
+"""Long ones show most; some templates take only short ones."""
 
 
 def markers(tokenizer: Any, template: str | None = None) -> re.Pattern[str]:  # noqa: ANN401 (transformers is untyped here)
     """The first characters of all that a tokenizer and its chat template, or `template`, take for more than text."""
-    written = str(tokenizer.chat_template or "")
+    source = written(tokenizer) or ""
     added = tokenizer.added_tokens_decoder.values()
-    tokens = {str(token) for token in added if token.special or (str(token).strip() and str(token) in written)}
+    tokens = {str(token) for token in added if token.special or (str(token).strip() and str(token) in source)}
     frames = [template.split("{}")] if template else [frame(tokenizer, roles) for roles in CHATS]
-    found = tokens.union(QUOTED.findall(written), *(spoken_by_template(frame, tokens) for frame in frames))
+    found = tokens.union(QUOTED.findall(source), *(spoken_by_template(frame, tokens) for frame in frames))
     starts: dict[str, list[str]] = {}
     for marker in sorted(found):
         if len(marker.strip()) > 1:
@@ -39,13 +44,9 @@ def markers(tokenizer: Any, template: str | None = None) -> re.Pattern[str]:  # 
 
 def frame(tokenizer: Any, roles: Sequence[str]) -> list[str]:  # noqa: ANN401
     """What the chat template writes before, between and after the texts of a chat; nothing where it takes no such chat."""
-    chat = [{"role": role, "content": text} for role, text in zip(roles, TEXTS, strict=False)]
-    try:
-        return re.split(
-            "|".join(TEXTS), tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-        )
-    except TemplateError:
-        return []
+    chat: list[Message] = [{"role": role, "content": text} for role, text in zip(roles, TEXTS, strict=False)]
+    text, _ = rendered(tokenizer, chat)
+    return re.split("|".join(TEXTS), text) if text else []
 
 
 def spoken_by_template(frame: Sequence[str], tokens: set[str]) -> set[str]:

@@ -1,46 +1,37 @@
 """Answer requests with vLLM through `ray.data.llm`, on GPUs or on CPUs.
 
 In: a Ray Dataset of where blocks of requests stand. Out: a Ray Dataset of what their commits say. Grain: one row per block.
-The engine starts once a replica and is fed several blocks at a time; a request that it refuses becomes an error row.
+The engine starts once a replica and is fed several blocks at a time; a request that it refuses becomes an error row. One that is
+too long for it is counted before, and passes it by.
 """
 
 from functools import partial
-from pathlib import Path
-from re import Pattern
 from typing import Any
 
 import pyarrow as pa
 from ray.data import Dataset
 from ray.data.llm import Processor, build_processor, vLLMEngineProcessorConfig
-from transformers import AutoTokenizer
 
 from infra import storage
 from tasks.engines import Answer
 from tasks.engines.actors import RESTARTS
 from tasks.engines.blocks import commit, completions, read
-from tasks.engines.chat import confidence, messages, too_long
+from tasks.engines.chat import confidence, too_long
 from tasks.engines.grammar import grammar
-from tasks.engines.markers import as_text, markers
+from tasks.engines.templates import load_form, prompt_tokens
 from tasks.engines.vllm import Vllm
-from tasks.tables import COMPLETIONS
-
-ALPACA = (
-    "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:\n"
-)
-"""The prompt of Stanford Alpaca without an input (github.com/tatsu-lab/stanford_alpaca)."""
+from tasks.tables import COMPLETIONS, REQUESTS
 
 
 def vllm_answering(engine: Vllm, store: str) -> Answer:
     """The function from blocks of requests to blocks of completions that are committed to `store`."""
-    tokenizer = AutoTokenizer.from_pretrained(model_source(engine), revision=engine.revision)
-    if engine.template == "alpaca":
-        request = partial(alpaca_request, found=markers(tokenizer, ALPACA.format(instruction="{}")))
-    else:
-        request = partial(chat_request, found=markers(tokenizer))
+    source, revision, template = engine.source(), engine.revision, engine.template
+    load_form(source, revision, template)  # what is wrong with it is told once, before vLLM starts
     processor = build_processor(
         processor_config(engine),
-        preprocess=request,
+        preprocess=partial(
+            to_tokens, source=source, revision=revision, template=template, positions=engine.max_model_len
+        ),
         postprocess=partial(completion, positions=engine.max_model_len),
         preprocess_map_kwargs={"num_cpus": 0},
         postprocess_map_kwargs={"num_cpus": 0.1},
@@ -69,9 +60,9 @@ def limit_restarts(processor: Processor) -> None:
 
 
 def processor_config(engine: Vllm) -> vLLMEngineProcessorConfig:
-    """What `ray.data.llm` is told; tokens are made and read by vLLM itself, so that only the engine holds CPUs."""
+    """What `ray.data.llm` is told; tokens are made before and read by vLLM itself, so that only the engine holds CPUs."""
     return vLLMEngineProcessorConfig(
-        model_source=model_source(engine),
+        model_source=engine.source(),
         engine_kwargs=engine_arguments(engine),
         batch_size=engine.block_rows,
         max_concurrent_batches=engine.concurrent_blocks,
@@ -79,16 +70,10 @@ def processor_config(engine: Vllm) -> vLLMEngineProcessorConfig:
         placement_group_config={"bundle_per_worker": {"CPU": 1} if engine.device == "cpu" else {"CPU": 1, "GPU": 1}},
         should_continue_on_error=True,
         log_engine_metrics=False,
-        chat_template_stage={"enabled": engine.template == "chat", "num_cpus": 0, "concurrency": 1},
+        chat_template_stage=False,
         tokenize_stage=False,
         detokenize_stage=False,
     )
-
-
-def model_source(engine: Vllm) -> str:
-    """The model's folder, or its name on the hub."""
-    folder = Path(storage.resolve(engine.model))
-    return str(folder) if folder.is_dir() else engine.model
 
 
 def engine_arguments(engine: Vllm) -> dict[str, Any]:
@@ -120,15 +105,16 @@ def read_requests(place: pa.Table, lora: str | None) -> pa.Table:
     return named if lora is None else named.append_column("model", pa.array([storage.resolve(lora)] * len(named)))
 
 
-def chat_request(row: dict[str, Any], found: Pattern[str]) -> dict[str, Any]:
-    """A request as messages, for the model's own chat template; `found` are the `markers` in texts."""
-    return {"messages": as_text(messages(row), found), "sampling_params": sampling(row)}
+def to_tokens(row: dict[str, Any], source: str, revision: str | None, template: str, positions: int) -> dict[str, Any]:
+    """A request as vLLM takes it: in the tokens that every local engine makes of it, to which vLLM adds none.
 
-
-def alpaca_request(row: dict[str, Any], found: Pattern[str]) -> dict[str, Any]:
-    """A request as text, for a base model tuned on Alpaca's form; a system message goes before the instruction."""
-    instruction = "\n\n".join(str(message["content"]) for message in as_text(messages(row), found))
-    return {"prompt": ALPACA.format(instruction=instruction), "sampling_params": sampling(row)}
+    The stages of `ray.data.llm` pass by one that has an error: that its template does not take, or that is too long.
+    """
+    tokens, fault = prompt_tokens(load_form(source, revision, template), row)
+    error = fault or too_long(len(tokens), row["max_tokens"], positions)
+    # In each row: where one lacks it, Arrow makes it null, which those stages take for an error.
+    told = {"counted_tokens": len(tokens), "__inference_error__": error or ""}
+    return {"tokenized_prompt": tokens, "sampling_params": sampling(row)} | told
 
 
 def sampling(row: dict[str, Any]) -> dict[str, Any]:
@@ -142,10 +128,12 @@ def sampling(row: dict[str, Any]) -> dict[str, Any]:
 def completion(row: dict[str, Any], positions: int) -> dict[str, Any]:
     """One row of `tables.COMPLETIONS`; an answer that fills its tokens is taken for one that was cut off.
 
-    vLLM refuses a prompt that is too long. It cuts an answer for which no room was left, without a word.
+    vLLM cuts an answer for which no room was left, without a word: should it count more tokens than we did, that is told.
     """
     if error := too_long(row["num_input_tokens"], row["max_tokens"], positions):
-        return dict.fromkeys(COMPLETIONS.schema.names) | {"request_id": row["key"], "error": error}
+        long = {"request_id": row["key"], "error": error}
+        long |= {"input_tokens": row["num_input_tokens"], "output_tokens": row["num_generated_tokens"]}
+        return dict.fromkeys(COMPLETIONS.schema.names) | long
     return {
         "request_id": row["key"],
         "completion": row["generated_text"],
@@ -166,9 +154,10 @@ def spoken(row: dict[str, Any]) -> list[tuple[str, float]]:
 
 
 def commit_answered(answered: pa.Table, store: str) -> pa.Table:
-    """Commit completions, with the requests that the engine refused as error rows; their prompts are left behind."""
+    """Commit completions, with the requests that are too long or that the engine refused as error rows."""
     rows = answered.to_pylist()
     for row in rows:
         if said := row.get("__inference_error__"):
-            row.update(dict.fromkeys(COMPLETIONS.schema.names), request_id=row["key"], error=said)
-    return commit(completions(rows), store)
+            failed = {"request_id": row["key"], "error": said, "input_tokens": row.get("counted_tokens")}
+            row.update(dict.fromkeys(COMPLETIONS.schema.names) | failed)
+    return commit(completions(rows), store, pa.Table.from_pylist(rows, schema=REQUESTS.schema))

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
-from tasks.engines.chat import confidence
+from tasks.engines.chat import TOO_LONG, confidence
 from tasks.errors import one_line
 
 MOST_CHARACTERS = 300
@@ -64,6 +64,16 @@ SHUT_OUT = re.compile(
 """Codes of one who may ask nothing more, whatever the status: OpenAI, Moonshot, DashScope, DeepSeek, Gemini, Zhipu, MiniMax."""
 SHUT_OUT_WORDS = re.compile("credit balance is too low|insufficient balance", re.IGNORECASE)
 """What Anthropic and DeepSeek say of it in place of a code."""
+LONG = re.compile("context(length|size|window)|(prompt|input)toolong|stringabovemaxlength")
+"""What stands in the code of an error that is the prompt's length, spelled: OpenAI, Azure, llama.cpp."""
+LONG_WORDS = re.compile(
+    r"context (length|window|size)|(prompt|input) (is )?too long|longer than the model|too many tokens"
+    r"|input token count.{0,60}exceeds|must have less than \d+ tokens|max_new_tokens\W* must be <=",
+    re.IGNORECASE,
+)
+"""What others say in place of a code: vLLM, SGLang, Mistral, Anthropic, Gemini, Cohere, TGI."""
+ANSWER_WORDS = re.compile(r"max_(completion_)?tokens\W.{0,40}(too large|>|at most|must be)", re.IGNORECASE)
+"""What they say where a setting asks for more than any prompt leaves room for."""
 NAMES_OF_CODES = ("code", "type", "reason", "status", "status_code", "quotaId")
 NO_ACCESS = "no access"
 """The fault of who may ask nothing more: without a key, a right, or money."""
@@ -84,40 +94,45 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
         return {"error": describe("no JSON" if body.strip() else "nothing", status, body, hidden)}
     if is_fault(reply):
         return read_fault("error", status, body, hidden)
+    used = tokens_told(reply)
     text, finish_reason = answer_of(reply), ending_of(reply)
     if text is None and spelled(finish_reason or "") in FILTERS:
         text = ""
     if text is None:
-        return {"error": describe(instead_of_answer(reply), status, body, hidden)}
+        return used | {"error": describe(instead_of_answer(reply), status, body, hidden)}
     choice = reply["choices"][0]
     return {
         "completion": whole(text),
         "finish_reason": finish_reason,
-        "input_tokens": count(reply.get("usage"), "prompt_tokens"),
-        "output_tokens": count(reply.get("usage"), "completion_tokens"),
         "confidence": confidence(decision, spoken(choice.get("logprobs"))),
+        **used,
     }
 
 
 def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> dict[str, Any]:
-    """What a reply tells that says that something failed: an answer that a filter refused, or an error."""
+    """What a reply tells that says that something failed: an answer that a filter refused, a prompt too long, or an error."""
     reply = parsed(body)
     found = fault_in(reply)
     own = str(found.get("code"))
     meant = int(own) if re.fullmatch("[45][0-9][0-9]", own) else status
     said = unquoted(" ".join(value for value in found.values() if isinstance(value, str)), hidden)
+    codes, told = list(map(spelled, codes_of(reply))), unquoted(words(status, body)[:MOST_BYTES], hidden)
     is_refused = (
-        any(map(REFUSALS.fullmatch, map(spelled, codes_of(reply))))
+        any(map(REFUSALS.fullmatch, codes))
         or REFUSING_WORDS.search(said)
         or "flagged_input" in str(found.get("metadata"))
     )
     if is_refused and (meant < 300 or meant in MAY_REFUSE):
-        return {"completion": "", "finish_reason": FILTERED}
+        return tokens_told(reply) | {"completion": "", "finish_reason": FILTERED}
     if meant in (401, 402) or may_ask_no_more(body):
         fault = NO_ACCESS
     elif meant == 403:
         fault = FORBIDDEN
-    return {"error": describe(fault, status, body, hidden)}
+    elif meant in (400, 413, 422) and (
+        any(map(LONG.search, codes)) or (LONG_WORDS.search(told) and not ANSWER_WORDS.search(told))
+    ):
+        fault = TOO_LONG
+    return tokens_told(reply) | {"error": describe(fault, status, body, hidden)}
 
 
 def may_ask_no_more(body: bytes) -> bool:
@@ -219,10 +234,18 @@ def whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def tokens_told(reply: object) -> dict[str, int | None]:
+    """The tokens that a reply says it cost, whether it holds an answer or not."""
+    used = reply.get("usage") if isinstance(reply, dict) else None
+    return {"input_tokens": count(used, "prompt_tokens"), "output_tokens": count(used, "completion_tokens")}
+
+
 def count(used: object, name: str) -> int | None:
     """A number of tokens, if it is one; 0 is what some say who do not count."""
     value = used.get(name) if isinstance(used, dict) else None
-    return int(value) if isinstance(value, float) and value.is_integer() and 0 < value < 2**53 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 < value < 2**53 and value == int(value) else None
 
 
 def spoken(logprobs: object) -> list[tuple[str, float]]:

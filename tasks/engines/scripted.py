@@ -167,7 +167,10 @@ class WordCounter:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Embed the batch."""
         vectors = [self.embed(response) for response in batch["response"].to_pylist()]
-        return pa.table({"response_id": batch["response_id"], "embedding": vectors}, schema=EMBEDDINGS.schema)
+        whole = [False] * len(vectors)
+        return pa.table(
+            {"response_id": batch["response_id"], "embedding": vectors, "is_cut": whole}, schema=EMBEDDINGS.schema
+        )
 
     def embed(self, response: str) -> list[float]:
         """Counts of words by CRC-32 of the word; the constant keeps an answer without words off the origin."""

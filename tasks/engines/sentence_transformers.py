@@ -3,6 +3,7 @@
 In: a batch of (response_id, response). Out: a batch of `tables.EMBEDDINGS`, same order. Grain: one row per answer.
 """
 
+from math import isinf
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -51,8 +52,22 @@ class SentenceEmbedder:
 
         # Here and not at the start: Ray Data calls from another thread, and OpenMP counts threads for each of them.
         torch.set_num_threads(self.threads)
-        vectors = self.model.encode(batch["response"].to_pylist(), normalize_embeddings=True, show_progress_bar=False)
-        return pa.table(
-            {"response_id": batch["response_id"], "embedding": pa.array(list(vectors), pa.list_(pa.float32()))},
-            schema=EMBEDDINGS.schema,
-        )
+        responses = batch["response"].to_pylist()
+        vectors = self.model.encode(responses, normalize_embeddings=True, show_progress_bar=False)
+        embedded = {
+            "response_id": batch["response_id"],
+            "embedding": pa.array(list(vectors), pa.list_(pa.float32())),
+            "is_cut": self.are_cut(responses),
+        }
+        return pa.table(embedded, schema=EMBEDDINGS.schema)
+
+    def are_cut(self, responses: list[str]) -> list[bool | None]:
+        """Of which answers the model reads only the beginning, which it does without a word; None where nobody can tell."""
+        window, tokenizer = self.model.max_seq_length, self.model.tokenizer
+        if not window or isinf(window):
+            return [False] * len(responses)
+        if not callable(tokenizer):
+            return [None] * len(responses)
+        before = self.model.prompts.get(self.model.default_prompt_name or "", "")
+        tokens = tokenizer([f"{before}{response}" for response in responses], truncation=False, verbose=False)
+        return [len(ids) > window for ids in tokens["input_ids"]]

@@ -1,10 +1,13 @@
 """A local Hugging Face checkpoint that answers requests, as the configuration names it; `generation` has it answer."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from infra import storage
-from tasks.engines import Answer, EngineSection
+from tasks.engines import Answer, EngineSection, Example
 from tasks.engines.checkpoints import checkpoint_identity
+from tasks.engines.rendering import dated
 from tasks.section import Words
 
 
@@ -19,12 +22,18 @@ class Transformers(EngineSection):
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
 
     def identity(self) -> str:
-        """The checkpoint and the dtype."""
-        return f"{self.weights()} {self.dtype}"
+        """The checkpoint, the dtype, and the day that its chat template is told, if it asks."""
+        return f"{self.weights()} {self.dtype}{dated(Path(storage.resolve(self.model)))}"
 
     def weights(self) -> str:
         """The folder and the SHA-256 of its files."""
         return checkpoint_identity(self.model)
+
+    def check_requests(self, examples: Sequence[Example], runs_here: bool) -> None:
+        """Have its chat template write them: the folder is here, wherever it runs."""
+        from tasks.engines.templates import check_template, load_form  # noqa: PLC0415 (transformers takes seconds)
+
+        check_template(self.model, load_form(storage.resolve(self.model)), examples)
 
     def answering(self, store: str) -> Answer:
         """One actor with all CPUs of the cluster."""

@@ -1,5 +1,7 @@
 """A model that vLLM answers requests with, as the configuration names it; `processor` has it answer."""
 
+import logging
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -7,10 +9,13 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from infra import storage
-from tasks.engines import Answer, EngineSection
+from tasks.engines import Answer, EngineSection, Example
 from tasks.engines.checkpoints import checkpoint_identity
+from tasks.engines.rendering import dated
 from tasks.errors import ModelError
 from tasks.section import LONGEST, Words
+
+logger = logging.getLogger(__name__)
 
 
 class Vllm(EngineSection):
@@ -56,15 +61,22 @@ class Vllm(EngineSection):
         """One for each pipeline stage of each replica."""
         return self.replicas * self.pipeline_parallel
 
+    @property
+    def positions(self) -> int:
+        """Its `max_model_len`."""
+        return self.max_model_len
+
     def identity(self) -> str:
-        """The model with its dtype, template and adapter, and the length at which its answers are cut."""
+        """The model with its dtype, template and adapter, the length at which its answers are cut, and the day of a chat."""
         adapter = f" lora {checkpoint_identity(self.lora, 'adapter_config.json')}" if self.lora else ""
         dummy = " dummy weights" if self.load_format == "dummy" else ""
-        return f"{self.weights()} {self.dtype} {self.template}{adapter}{dummy} at most {self.max_model_len} tokens"
+        day = dated(Path(self.source()) if self.is_folder() else None) if self.template == "chat" else ""
+        # As tokens: before, vLLM made them of text by itself, others than these for some models.
+        return f"{self.weights()} {self.dtype} {self.template} as tokens{day}{adapter}{dummy} at most {self.max_model_len} tokens"
 
     def weights(self) -> str:
         """The folder and the SHA-256 of its files, or the name on the hub and the revision."""
-        if Path(storage.resolve(self.model)).is_dir():
+        if self.is_folder():
             return checkpoint_identity(self.model)
         if self.revision:
             return f"{self.model}@{self.revision}"
@@ -72,11 +84,34 @@ class Vllm(EngineSection):
             f"model {self.model}: no such folder; mend its path, or give a `revision` if it is a model on the hub"
         )
 
+    def is_folder(self) -> bool:
+        """Whether the model stands in a folder here, and not on the hub."""
+        return Path(storage.resolve(self.model)).is_dir()
+
+    def source(self) -> str:
+        """The model's folder, or its name on the hub."""
+        return storage.resolve(self.model) if self.is_folder() else self.model
+
     def check(self, runs_here: bool) -> None:
         """Find the model, its adapter and, where it runs here, vLLM."""
         self.identity()
         if runs_here and find_spec("vllm") is None:
             raise ModelError(f"model {self.model}: vLLM is not installed here; run `make install-vllm`")
+
+    def check_requests(self, examples: Sequence[Example], runs_here: bool) -> None:
+        """Have its template write them; of a model on the hub that runs elsewhere, only where it can be had here too."""
+        from tasks.engines.templates import check_template, load_form, load_tokenizer  # noqa: PLC0415 (takes seconds)
+
+        try:
+            load_tokenizer(self.source(), self.revision)
+        except ModelError:
+            if runs_here or self.is_folder():
+                raise
+            logger.warning(
+                "model %s: its chat template cannot be had here, and is tried first where it runs", self.model
+            )
+            return
+        check_template(self.model, load_form(self.source(), self.revision, self.template), examples)
 
     def answering(self, store: str) -> Answer:
         """Ray's processor for vLLM, between reading a block and committing it."""

@@ -116,12 +116,13 @@ CREATE OR REPLACE MACRO harm_category(names) AS {
     'Animal Abuse': list_contains(names, 'Animal Abuse')
 };
 
--- What all requests of one kind have in common, hashed once and not for each of them: it can be pages long.
+-- What all requests of one kind have in common, hashed once and not for each of them: it can be pages long. An empty
+-- system text was once no turn: what was answered then is not found.
 CREATE OR REPLACE MACRO frame_id(system, json_schema) AS
 sha256(
     CAST(
         to_json({
-            'template': 'chat', 'system': system, 'json_schema': json_schema
+            'template': if(system = '', 'empty turn', 'chat'), 'system': system, 'json_schema': json_schema
         }) AS varchar
     )
 );
@@ -185,6 +186,16 @@ sha256(
 -- one with the lowest counts, whatever their order.
 CREATE OR REPLACE MACRO said(completion, finish_reason, input_tokens, output_tokens, error, confidence) AS
 hash(completion, finish_reason, input_tokens, output_tokens, error, confidence);
+
+-- Whether an error says that a request is longer than the model (`tasks.engines.chat.TOO_LONG`).
+CREATE OR REPLACE MACRO is_too_long(error) AS
+coalesce(starts_with(error, 'longer than the model'), FALSE);
+
+-- Whether a row of the store leaves nothing to ask: it is an answer, or its request was counted and is still longer than the
+-- model. One without `positions` has as many as it had.
+CREATE OR REPLACE MACRO is_settled(error, input_tokens, max_tokens, positions) AS
+error IS NULL
+OR coalesce(starts_with(error, 'longer than the model: ') AND input_tokens + max_tokens > coalesce(positions, 0), FALSE);
 
 -- The order in which answers are drawn for the audit.
 CREATE OR REPLACE MACRO audit_draw(draw_seed, answer) AS

@@ -25,6 +25,7 @@ from infra import ray_cluster, storage
 from tasks import warehouse
 from tasks.config import Model
 from tasks.engines.blocks import cut
+from tasks.engines.chat import TOO_LONG
 from tasks.engines.replies import FORBIDDEN, NO_ACCESS
 from tasks.errors import ModelError, SafePairsError, StorageError
 from tasks.tables import Cost, Ref
@@ -86,8 +87,13 @@ def fill(job: Job, tell: Tell) -> None:
         for block in committed:
             elapsed = time.monotonic() - started
             rows, done = rows + int(block["rows"]), done + 1
-            errors.update(map(str, block["errors"]))
-            tokens += Cost(input_tokens=int(block["input_tokens"]), output_tokens=int(block["output_tokens"]))
+            errors.update(map(without_length, map(str, block["errors"])))
+            tokens += Cost(
+                input_tokens=int(block["input_tokens"]),
+                output_tokens=int(block["output_tokens"]),
+                estimated_input_tokens=int(block["estimated_input_tokens"]),
+                estimated_output_tokens=int(block["estimated_output_tokens"]),
+            )
             if start is None:
                 # A clock that was moved must not turn the measure negative or longer than the job.
                 start = min(max(block["asked_at"] - began, 0.0), elapsed)
@@ -103,12 +109,10 @@ def fill(job: Job, tell: Tell) -> None:
                     f"{job.name}: {job.model.title} may be asked nothing more: {told_off}; what is answered is kept; mend the "
                     "key, its rights or its quota, run again"
                 )
-            alike = len(set(map(reason, errors))) == 1 or rows >= KINDS * job.patience
-            are_drawn = done >= PLACES or rows == job.pending.rows
-            if rows == errors.total() >= job.patience and alike and are_drawn:
+            if cause := hopeless(job, rows, done, errors):
                 raise ModelError(
                     f"{job.name}: {job.model.title} answered none of the first {rows:,} requests: "
-                    f"{errors.most_common(1)[0][0]}; mend the cause (address, key, name and settings of the model), run again"
+                    f"{cause}; mend the cause (address, key, name and settings of the model), run again"
                 )
 
 
@@ -121,9 +125,29 @@ def shut_out(job: Job, block: dict[str, Any], errors: Counter[str]) -> str | Non
     return next(iter(no_access or (forbidden if whole and len(forbidden) > excused else [])), None)
 
 
+def hopeless(job: Job, rows: int, done: int, errors: Counter[str]) -> str | None:
+    """The most frequent error of a job whose first `rows`, of so many blocks, say that all would fail; None for any other job.
+
+    What was found to be too long was not sent, and says nothing of the others. What an endpoint calls too long says little.
+    """
+    sent = Counter({error: number for error, number in errors.items() if error != TOO_LONG})
+    is_whole = rows == job.pending.rows
+    enough = sent.total() >= job.patience and (is_whole or done >= PLACES)
+    if not sent or rows > errors.total() or not enough:
+        return None
+    reasons = set(map(reason, sent))
+    alike = len(reasons) == 1 and not reasons.pop().startswith(TOO_LONG)
+    return sent.most_common(1)[0][0] if alike or sent.total() >= KINDS * job.patience else None
+
+
 def reason(error: str) -> str:
     """What an error is, without what was said of it."""
     return error.partition(": ")[0]
+
+
+def without_length(error: str) -> str:
+    """An error as it is counted: of what was too long each has lengths of its own."""
+    return reason(error) if error.startswith(TOO_LONG) else error
 
 
 def most_common(errors: Counter[str]) -> tuple[tuple[str, int], ...]:

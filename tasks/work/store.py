@@ -14,13 +14,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import duckdb
+import pyarrow as pa
 
 from infra import storage
 from tasks import warehouse
 from tasks.config import Model
 from tasks.engines.blocks import put
 from tasks.identity import digest
-from tasks.tables import COMPLETIONS, EMBEDDINGS, Cost, Ref, Table
+from tasks.tables import COMPLETIONS, EMBEDDINGS, INTEGER, Cost, Ref, Table, columns
 from tasks.work.job import ALIKE, Job, Progress, RunJob
 
 logger = logging.getLogger(__name__)
@@ -80,9 +81,9 @@ def store_address(folder: str, kept: Table, identity: str) -> str:
 def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref, int]:
     """All blocks of the store at `uri`, the same as answers to `wanted`, and how many rows without one have an excuse.
 
-    Answers are identified by what they say. A row has an excuse where it failed before while others did not, and where it is
-    a further attempt at what could not be read: that such rows fail alike says nothing of the model. A block that cannot be
-    read is set aside.
+    Answers are identified by what they say. What is known to be longer than the model counts as answered: with nothing. A row has
+    an excuse where it failed before while others were answered, and where it is a further attempt at what could not be read: that
+    such rows fail alike says nothing of the model. A block that cannot be read is set aside.
     """
     blocks = storage.listing(uri, ".parquet")
     # Without rows, but with all columns: a store may be empty, or hold blocks of an older version only.
@@ -93,7 +94,7 @@ def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref, int]:
     names = [block.rsplit("/", 1)[-1] for block in blocks]
     stored = Ref(all_blocks, len(names), digest(names))
     try:
-        (found,) = warehouse.rows(f"{work.kept.name}_held", {"wanted": wanted, "stored": stored})
+        (found,) = warehouse.rows(f"{work.kept.name}_held", {"wanted": wanted, "stored": stored, "model": room(work)})
     except warehouse.Broke:
         if not storage.exists(wanted.uri):
             raise
@@ -127,7 +128,13 @@ def missing(work: Work, wanted: Ref, stored: Ref, held: Ref, folder: str) -> Ref
     """The wanted rows that the store does not hold; often that is all of them, which need no copy."""
     if not held.rows:
         return wanted
-    return warehouse.build(work.wanted, folder, f"{work.kept.name}_missing", {"wanted": wanted, "stored": stored})
+    inputs: warehouse.Tables = {"wanted": wanted, "stored": stored, "model": room(work)}
+    return warehouse.build(work.wanted, folder, f"{work.kept.name}_missing", inputs)
+
+
+def room(work: Work) -> pa.Table:
+    """What the model has room for, as a row: a request that is longer need not be asked."""
+    return pa.Table.from_pylist([{"positions": work.model.positions}], schema=columns(positions=INTEGER))
 
 
 def compact(folder: str) -> None:
@@ -181,5 +188,6 @@ def history(store: str, name: str) -> str:
 
 
 def speed(cost: Cost) -> str:
-    """Tokens out a second of work; engines that tell no tokens have none."""
-    return f"{cost.output_tokens / cost.seconds:,.0f} tokens/s" if cost.output_tokens and cost.seconds else "done"
+    """Tokens out a second of work, with `~` where some are estimated; embedders have none."""
+    rate = (cost.output_tokens + cost.estimated_output_tokens) / cost.seconds if cost.seconds else 0
+    return f"{'~' if cost.estimated_output_tokens else ''}{rate:,.0f} tokens/s" if rate else "done"

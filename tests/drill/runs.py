@@ -46,6 +46,8 @@ TOOK = {
     "found",
     "input_tokens",
     "output_tokens",
+    "estimated_input_tokens",
+    "estimated_output_tokens",
     "gpu_seconds",
     "queue_seconds",
     "start_seconds",

@@ -44,7 +44,8 @@ def runner(responses: Mapping[str, str], label: dict[str, Any] | None) -> RunJob
         said = responses.get(job.name.removeprefix("responses by "))
         answer = WordCounter() if job.model.kind == "word-counts" else Engine(said, label)
         for place in cut(job.pending.uri, job.model.block_rows):
-            commit(answer(read(pa.Table.from_pylist([place]))), job.store)
+            asked = read(pa.Table.from_pylist([place]))
+            commit(answer(asked), job.store, asked)
 
     return run
 

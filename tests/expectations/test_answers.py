@@ -1,4 +1,4 @@
-"""Whatever an endpoint may say beside an answer, a release of its answers passes the gate."""
+"""Whatever an endpoint may say beside an answer, and whatever is too long, a release passes the gate and asks nothing again."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,14 @@ from flows.pipeline import build
 from flows.running.perform import perform_in_plan
 from tasks.config import load
 from tasks.engines.blocks import commit, cut, read
+from tasks.engines.chat import too_long
 from tasks.engines.replies import FILTERS, read_reply
 from tasks.engines.scripted import ScriptedEngine, WordCounter
 from tasks.release.candidate import write_candidate
 from tasks.work.job import Job, Tell
 from tests.conftest import write_config
 from tests.examples import examples
+from tests.flows.here import refuse
 from tests.tasks.engines.odd_replies import says
 from tests.tasks.engines.test_replies import ANY_TEXT, USAGE
 
@@ -33,22 +35,24 @@ MET = [
     says("Yes, do.", {"prompt_tokens": 0, "completion_tokens": 3}, finish_reason=""),
 ]
 """Replies of endpoints that once kept a run from ever being published."""
+LONG = {"error": too_long(90, 7, 80), "input_tokens": 90}
+"""What is told of a request that a model has no room for."""
 
 
 class Replied(ScriptedEngine):
-    """Canned answers, of which one in three is what was read of one of the replies, but for the text of a verdict."""
+    """Canned answers, of which one in three is too long, or what was read of one of the replies but for a verdict's text."""
 
     def __init__(self, replies: list[dict[str, Any]]) -> None:
         super().__init__(seconds_per_row=0, garbage_every=0, journal=None, fault=None)
-        self.replies = [read_reply(200, json.dumps(reply).encode(), None, []) for reply in replies]
+        self.said = [LONG, *(read_reply(200, json.dumps(reply).encode(), None, []) for reply in replies)]
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         canned = super().answer(request)
         drawn = int(request["request_id"][:8], 16)
         if drawn % 3:
             return canned
-        said = self.replies[drawn // 3 % len(self.replies)]
-        text = {} if request["json_schema"] is None else {"completion": canned["completion"]}
+        said = self.said[drawn // 3 % len(self.said)]
+        text = {} if request["json_schema"] is None or said is LONG else {"completion": canned["completion"]}
         return {"request_id": request["request_id"], "seconds": 0.1} | said | text
 
 
@@ -60,11 +64,14 @@ def test_whatever_is_read_as_an_answer_passes_the_gate(replies: list[dict[str, A
     def run(job: Job, tell: Tell) -> None:
         answer = WordCounter() if job.model.kind == "word-counts" else engine
         for place in cut(job.pending.uri, job.model.block_rows):
-            commit(answer(read(pa.Table.from_pylist([place]))), job.store)
+            asked = read(pa.Table.from_pylist([place]))
+            commit(answer(asked), job.store, asked)
 
     with TemporaryDirectory() as folder:
         config = load(str(write_config(Path(folder), PROMPTS)))
         stages = build(config, config.storage, run, perform_in_plan)
         candidate = write_candidate(config, stages, "2026.01.01", "0123456789", config.storage)
         outcome = examine(candidate.uri, candidate.files, config.gate)
+        again = build(config, config.storage, refuse, perform_in_plan)
+    assert [stage.cost.asked for stage in again] == [0] * len(again)
     assert [(result.suite, result.rule, result.said) for result in outcome.results if result.refuses] == []

@@ -82,6 +82,7 @@ DEFECTS = {
     "release.release_engine_errors": Defect("dropped", "reason = 'engine error'"),
     "release.release_engine_errors_warned": Defect(VERDICTS, "problem = 'engine error'"),
     "release.release_filtered_warned": Defect("dropped", "reason = 'filtered'"),
+    "release.release_too_long_warned": Defect("dropped", "reason = 'too long'"),
     "release.release_missing_answers": Defect(RESPONSES, "response = 'Never said.'"),
 }
 KEYS = {
@@ -374,8 +375,11 @@ def test_errors_of_an_engine_are_warned_of_and_refused_by_their_share_of_the_req
         replace_rows(path, f"SELECT * EXCLUDE (n) REPLACE ({changed}) FROM {one}")
 
     be(responses, 200 - failed, responder=f"if(n < 100 - {failed}, 'a', 'b')")
-    be(dropped, failed, stage="'prompts_to_responses'", responder="'a'", reason="'engine error'")
-    be(verdicts, 100, subject_id="CAST(n AS VARCHAR)", problem=f"if(n < {failed}, 'engine error', NULL)")
+    # What is too long can never be mended by asking again, and is no answer either.
+    reasons = f"if(n < {failed}, 'engine error', 'too long')"
+    be(dropped, 100, stage="'prompts_to_responses'", responder="'a'", reason=reasons)
+    problems = f"if(n < 100, if(n < {failed}, 'engine error', NULL), 'too long')"
+    be(verdicts, 200, subject_id="CAST(n AS VARCHAR)", problem=problems)
     with opened(copied, tmp_path, Gate()) as connection:
         query = (SQL / "release_engine_errors.sql").read_text()
         for severity in ("warning", "critical"):

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from prefect import flow
 from prefect.exceptions import Pause, TerminationSignal
@@ -16,18 +17,25 @@ from flows.prompts_to_responses import prompts_to_responses
 from flows.running import clusters
 from flows.running.clusters import alone, job_runner, manifest
 from flows.running.perform import perform_in_plan, perform_in_run
+from flows.running.reports import counts, describe_progress, print_plan, untold
 from infra import lock
 from tasks import config as configs
 from tasks.config import Cluster, KubeRay
+from tasks.engines.openai import OpenAI
 from tasks.engines.scripted import Scripted
 from tasks.engines.vllm import Vllm
 from tasks.errors import BudgetSpent, ModelError, StorageError
+from tasks.plan import Planned
 from tasks.prompts.prompts import build_prompts
-from tasks.tables import Cost, Ref, Stage
+from tasks.release.candidate import stage_rows
+from tasks.tables import REQUESTS, TOKENS, Cost, Ref, Stage
 from tasks.work.job import Job, Progress, RunJob, Tell
-from tests.conftest import ROOT, asked, write_config
+from tests.conftest import KEY_VARIABLE, ROOT, asked, write_config
 from tests.flows.here import run_here
 from tests.processes import own_environment
+from tests.tasks.engines.endpoint_server import endpoint
+from tests.tasks.engines.odd_replies import http, says
+from tests.tasks.rows import make
 from tests.tasks.work.here import fill_here
 from tests.waiting import until
 
@@ -55,6 +63,45 @@ def test_a_run_stops_when_its_budget_of_tokens_is_spent_and_the_next_one_goes_on
     again = Counter(asked(tmp_path))
     assert set(again.values()) <= {1, 2}
     assert list(again.values()).count(2) <= 2 * BLOCK_ROWS
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"total_tokens": 9}, {"prompt_tokens": 0, "completion_tokens": 0}])
+def test_a_budget_of_tokens_stops_a_run_whose_endpoint_tells_none_and_says_that_it_estimates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, usage: object
+) -> None:
+    monkeypatch.setattr(clusters, "show_progress", lambda job: lambda progress: None)
+    monkeypatch.setattr(clusters, "place", lambda cluster, job, root, tell: fill_here(job, tell))
+    rows = [{"request_id": f"q{at}", "user": f"How do I plant {at} tulips?", "max_tokens": 64} for at in range(40)]
+    pq.write_table(make(REQUESTS, rows), tmp_path / "asked.parquet")
+    config = configs.load(str(add(write_config(tmp_path), "\n[budget]\nmax_tokens = 400\n")))
+    heard: list[Progress] = []
+    with endpoint(lambda body: http(says("In autumn, twice as deep as they are high.", usage))) as served:
+        model = OpenAI(kind="openai", base_url=served.url, model="m", key_variable=KEY_VARIABLE, block_rows=4)
+        pending = Ref(str(tmp_path / "asked.parquet"), len(rows), "")
+        work = Job(id="a", name="answers", model=model, pending=pending, store=str(tmp_path / "store"))
+        with (
+            pytest.raises(BudgetSpent, match=r"(\d+) tokens asked \(\1 of them estimated .*, max_tokens is 400"),
+            job_runner(config, str(tmp_path), lambda: None) as run,
+        ):
+            run(work, heard.append)
+    assert 4 <= served.asked.total() <= 20
+    cost = heard[-1].cost
+    assert (cost.input_tokens, cost.output_tokens) == (0, 0)
+    assert f"~{cost.estimated_input_tokens:,} tokens in, ~{cost.estimated_output_tokens:,} out, ~" in describe_progress(
+        work, heard[-1]
+    )
+
+
+def test_tokens_that_were_told_and_such_as_are_estimated_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    cost = Cost(input_tokens=1200, estimated_input_tokens=34, estimated_output_tokens=5000, seconds=10)
+    told, guessed = (Stage("s", "row", 1, 1, Ref("", 0, ""), {}, {"work": spent}) for spent in (Cost(), cost))
+    shown = counts(guessed)
+    assert (shown["tokens in"], shown["tokens out"], shown["out/s"]) == ("1,200 + ~34", "~5,000", "~500")
+    assert (counts(told)["tokens in"], untold([told]), bool(untold([told, guessed]))) == ("0", "", True)
+    (row,) = stage_rows([guessed]).to_pylist()
+    assert [row[name] for name in TOKENS] == [1200, 0, 34, 5000]
+    print_plan([Planned("answers", 9, 0, True, 77, 88, 60.0, 0.0, estimated=True)])
+    assert "~77" in capsys.readouterr().out
 
 
 def test_a_run_stops_when_its_gpu_hours_are_spent() -> None:

@@ -189,7 +189,7 @@ def test_a_process_reads_the_row_groups_of_its_blocks_once(bucket: str, plain: b
 
 def test_a_block_is_committed_in_one_request(bucket: str) -> None:
     with counted() as asked:
-        blocks.commit(numbers(1, 2), f"{bucket}/committed")
+        blocks.commit(numbers(1, 2), f"{bucket}/committed", numbers(1, 2))
     assert operations(asked) == {"PutObject": 1}
 
 

@@ -26,6 +26,7 @@ def test_command_line_values_replace_the_files(tmp_path: Path) -> None:
 
 
 SCRIPTED = 'kind = "scripted"'
+VLLM = 'kind = "vllm", model = "m", revision = "1", max_model_len = '
 ENDPOINT = 'kind = "openai", base_url = "https://a.org", model = "m", parameters = '
 
 
@@ -51,6 +52,12 @@ ENDPOINT = 'kind = "openai", base_url = "https://a.org", model = "m", parameters
         ("test_share = 0.2", 'languages = ["en", "english"]', "prompts.languages[1]: no language"),
         ("test_share = 0.2", 'languages = "en"', "prompts.languages"),
         ("label_votes = 3", "label_votes = -1", "judges[0].label_votes"),
+        (
+            SCRIPTED,
+            f"{VLLM}512 }}\n#",
+            "responders[0]: max_tokens leaves no room for a prompt; set it below max_model_len",
+        ),
+        (f"{SCRIPTED}, block_rows = 64", f"{VLLM}256 }}\n#", "judges[0]: max_tokens leaves no room for a prompt"),
         ('name = "scripted-a"', 'name = "meta/llama"', "responders[0].name"),
         ('name = "scripted-a"', 'name = ".."', "responders[0].name"),
         ('name = "scripted-a"', 'name = "a..b"', "responders[0].name"),

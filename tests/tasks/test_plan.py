@@ -37,6 +37,14 @@ def test_work_that_the_plan_never_heard_of_is_in_it_with_what_its_store_remember
     assert work == Planned("translations by x", 4, 1, True, 30, 12, 7.0, 0.0)
 
 
+def test_a_plan_expects_tokens_that_no_endpoint_told_as_an_estimate(config: Config, tmp_path: Path) -> None:
+    told = '{"rows": 2, "cost": {"input_tokens": 20, "estimated_output_tokens": 8, "start_seconds": 1, "seconds": 4}}'
+    storage.write_bytes(f"{tmp_path}/store/history/translations-by-x.json", told.encode())
+    new = stage("answers_to_translations", translations_by_x=Cost(asked=3, found=1))
+    (work,) = expect(config, [PROMPTS, new], [job("translations by x", f"{tmp_path}/store")], str(tmp_path))
+    assert work == Planned("translations by x", 4, 1, True, 30, 12, 7.0, 0.0, estimated=True)
+
+
 def test_what_comes_after_unanswered_work_is_expected_and_what_comes_after_answers_is_known(
     config: Config, tmp_path: Path
 ) -> None:

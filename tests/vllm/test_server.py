@@ -58,4 +58,4 @@ def test_a_real_server_answers_in_text_and_in_json_and_refuses_in_rows(server: s
     assert text["finish_reason"] in ("stop", "length")
     assert 0 < text["output_tokens"] <= 24
     assert label["finish_reason"] == "length" or isinstance(json.loads(label["completion"])["verdict"]["is_safe"], bool)
-    assert refused["error"].startswith("BadRequestError (status 400): ")
+    assert refused["error"].startswith("longer than the model (status 400): ")

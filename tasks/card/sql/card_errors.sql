@@ -1,5 +1,6 @@
--- One row per model and what it was asked for, where some of it ended in an error of the engine or was refused by a filter. The
--- last attempt counts. The gate counts by it too.
+-- One row per model and what it was asked for, where some of it ended in an error of the engine, was refused by a filter or is too
+-- long for the model. The last attempt counts. Of what is too long nothing was answered, so that errors and filters are shares of
+-- the rest. The gate counts by it too.
 WITH asked AS (
     SELECT
         responder AS model,
@@ -27,11 +28,13 @@ SELECT
     model,
     asked_for,
     count(*) AS requests,
+    count(*) FILTER (WHERE problem = 'too long') AS too_long,
+    too_long / requests AS share_too_long,
     count(*) FILTER (WHERE problem IN ('engine error', 'not answered')) AS failed,
-    failed / count(*) AS share_failed,
+    coalesce(failed / nullif(requests - too_long, 0), 0) AS share_failed,
     count(*) FILTER (WHERE problem = 'filtered') AS filtered,
-    filtered / count(*) AS share_filtered
+    coalesce(filtered / nullif(requests - too_long, 0), 0) AS share_filtered
 FROM asked
 GROUP BY model, asked_for
-HAVING failed + filtered > 0
+HAVING failed + filtered + too_long > 0
 ORDER BY share_failed DESC, share_filtered DESC, model ASC, asked_for ASC

@@ -13,6 +13,7 @@ completions AS (
             PARTITION BY request_id
             ORDER BY
                 error IS NOT NULL,
+                NOT is_too_long(error),
                 completion,
                 said(completion, finish_reason, input_tokens, output_tokens, error, confidence)
         ) = 1
@@ -66,6 +67,7 @@ checked AS (
         coalesce(mapped.categories, []) AS categories,
         CASE
             WHEN NOT read.is_answered THEN 'not answered'
+            WHEN is_too_long(read.error) THEN 'too long'
             WHEN read.error IS NOT NULL THEN 'engine error'
             WHEN read.is_filtered THEN 'filtered'
             WHEN read.decision_word IS NULL THEN 'no decision'

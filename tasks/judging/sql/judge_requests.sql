@@ -1,5 +1,5 @@
--- One row per question to a judge that has no valid verdict yet, and was not refused for what it says. Votes are numbered
--- within each rubric, so that neither more votes nor another rubric changes what was asked before.
+-- One row per question to a judge that has no valid verdict yet, is not too long for it and was not refused for what it says.
+-- Votes are numbered within each rubric, so that neither more votes nor another rubric changes what was asked before.
 WITH subjects AS (
     SELECT * FROM subjects
 ),
@@ -19,7 +19,7 @@ settled AS (
         rubric,
         vote AS sample
     FROM verdicts
-    WHERE problem IS NULL OR problem = 'filtered'
+    WHERE problem IS NULL OR problem IN ('filtered', 'too long')
 ),
 
 asked AS (

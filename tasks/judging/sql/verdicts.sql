@@ -12,6 +12,7 @@ completions AS (
             PARTITION BY request_id
             ORDER BY
                 error IS NOT NULL,
+                NOT is_too_long(error),
                 completion,
                 said(completion, finish_reason, input_tokens, output_tokens, error, confidence)
         ) = 1
@@ -77,6 +78,7 @@ checked AS (
         *,
         CASE
             WHEN NOT is_answered THEN 'not answered'
+            WHEN is_too_long(error) THEN 'too long'
             WHEN error IS NOT NULL THEN 'engine error'
             WHEN is_filtered THEN 'filtered'
             WHEN unfound IS NOT NULL THEN unfound

@@ -7,7 +7,8 @@ WITH screened AS (
 embeddings AS (
     SELECT
         response_id,
-        min(embedding) AS embedding
+        min(embedding) AS embedding,
+        bool_or(is_cut) AS is_cut
     FROM embeddings
     GROUP BY response_id
 ),
@@ -19,6 +20,7 @@ good AS (
         screened.responder,
         screened.sample,
         embeddings.embedding,
+        embeddings.is_cut,
         first_value(screened.sample) OVER samples AS first_sample,
         first_value(embeddings.embedding) OVER samples AS first_embedding
     FROM screened
@@ -49,6 +51,7 @@ ranked AS (
 SELECT
     screened.* REPLACE (
         CAST(ranked.similarity AS DOUBLE) AS similarity,
+        good.is_cut AS embedded_in_part,
         if(ranked.similarity_rank > $alternatives, 'less diverse', screened.reason) AS reason,
         if(
             ranked.similarity_rank > $alternatives,
@@ -57,5 +60,6 @@ SELECT
         ) AS evidence
     )
 FROM screened
+LEFT JOIN good USING (request_id)
 LEFT JOIN ranked USING (request_id)
 ORDER BY screened.prompt_id, screened.responder, screened.sample

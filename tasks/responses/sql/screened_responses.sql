@@ -12,6 +12,7 @@ completions AS (
             PARTITION BY request_id
             ORDER BY
                 error IS NOT NULL,
+                NOT is_too_long(error),
                 completion,
                 said(completion, finish_reason, input_tokens, output_tokens, error, confidence)
         ) = 1
@@ -81,9 +82,11 @@ SELECT
     input_tokens,
     output_tokens,
     CAST(NULL AS DOUBLE) AS similarity,
+    CAST(NULL AS BOOLEAN) AS embedded_in_part,
     language(response) AS language,
     CASE
         WHEN NOT is_answered THEN 'not answered'
+        WHEN is_too_long(error) THEN 'too long'
         WHEN error IS NOT NULL THEN 'engine error'
         WHEN is_filtered THEN 'filtered'
         WHEN response = '' THEN 'blank'

@@ -1,37 +1,48 @@
--- One row: how many of the wanted requests the store answers, what it says of them, whatever its blocks and their order, and
--- how many of those without an answer have an excuse: they failed before while others did not, or are a further attempt.
+-- One row: how many of the wanted requests the store settles, what it says of them, whatever its blocks and their order, and how
+-- many of the others have an excuse: they failed before while others were answered, or are a further attempt.
 -- An error counts as long as nothing better is there; how long an answer took is nothing that it says.
-WITH told AS (
+WITH asked AS (
     SELECT DISTINCT
         request_id,
-        error IS NOT NULL AS has_failed,
-        said(completion, finish_reason, input_tokens, output_tokens, error, confidence) AS content
-    FROM stored
-    SEMI JOIN wanted USING (request_id)
+        max_tokens
+    FROM wanted
 ),
 
-answered AS (
+told AS (
+    SELECT DISTINCT
+        stored.request_id,
+        stored.error IS NULL AS is_answer,
+        NOT is_settled(stored.error, stored.input_tokens, asked.max_tokens, model.positions) AS has_failed,
+        said(
+            stored.completion, stored.finish_reason, stored.input_tokens, stored.output_tokens, stored.error, stored.confidence
+        ) AS content
+    FROM stored
+    INNER JOIN asked USING (request_id)
+    CROSS JOIN model
+),
+
+settled AS (
     SELECT * FROM told
     WHERE NOT has_failed
 ),
 
 standing AS (
-    SELECT * FROM answered
+    SELECT * FROM settled
     UNION ALL
     SELECT told.*
     FROM told
-    ANTI JOIN answered USING (request_id)
+    ANTI JOIN settled USING (request_id)
 ),
 
 failed_among_others AS (
     SELECT request_id FROM told
-    QUALIFY bool_or(NOT has_failed) OVER ()
+    QUALIFY bool_or(is_answer) OVER ()
 ),
 
 excused AS (
     SELECT wanted.request_id
     FROM wanted
-    ANTI JOIN answered USING (request_id)
+    ANTI JOIN settled USING (request_id)
     WHERE wanted.attempt > 0 OR wanted.request_id IN (SELECT request_id FROM failed_among_others)
 )
 

@@ -2,7 +2,7 @@
 WITH told AS (
     SELECT DISTINCT
         response_id,
-        hash(embedding) AS content
+        hash(embedding, is_cut) AS content
     FROM stored
     SEMI JOIN wanted USING (response_id)
 )

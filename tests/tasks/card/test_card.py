@@ -416,7 +416,7 @@ def test_an_answer_that_speaks_to_the_judge_is_counted(response: str, signs: lis
 
 
 def test_a_card_names_the_models_of_which_requests_ended_in_an_error_or_in_a_filter(tables: dict[str, Any]) -> None:
-    reasons = {"scripted-b": ["engine error", "engine error", "filtered"], "scripted-a": ["blank"]}
+    reasons = {"scripted-b": ["engine error", "engine error", "filtered", "too long"], "scripted-a": ["blank"]}
     left_out = [
         {"stage": "prompts_to_responses", "responder": name, "reason": reason, "id": reason}
         for name, told in reasons.items()
@@ -427,6 +427,7 @@ def test_a_card_names_the_models_of_which_requests_ended_in_an_error_or_in_a_fil
         2: ["engine error", "engine error"],
         3: ["no winner"],
         4: ["engine error", "filtered"],
+        5: ["too long"],
     }
     said = [
         {"annotator": "j", "annotator_kind": "model", "question": "harm", "rubric": "r", "flipped": False, "vote": 0}
@@ -442,9 +443,20 @@ def test_a_card_names_the_models_of_which_requests_ended_in_an_error_or_in_a_fil
         "scripted-b",
         "answers",
         first["requests"],
-        2,
-        2 / first["requests"],
         1,
         1 / first["requests"],
+        2,
+        2 / (first["requests"] - 1),
+        1,
+        1 / (first["requests"] - 1),
     )
-    assert tuple(second.values()) == ("j", "verdicts on harm", 4, 1, 0.25, 1, 0.25)
+    assert tuple(second.values()) == ("j", "verdicts on harm", 5, 1, 0.2, 1, 0.25, 1, 0.25)
+
+
+def test_a_card_says_how_many_kept_answers_the_embedder_read_in_part(config: Config, tables: dict[str, Any]) -> None:
+    read = [("a", True), ("a", False), ("a", False), ("a", None), ("b", False), ("c", None)]
+    rows = [{"responder": name, "embedded_in_part": in_part} for name, in_part in read]
+    found = warehouse.rows("card_read_in_part", {"responses": make(RESPONSES, rows)})
+    assert [tuple(row.values()) for row in found] == [("a", 4, 1, 1 / 3, 1), ("c", 1, 0, None, 1)]
+    assert "| a | 4 | 1 | 0.333 | 1 |" in markdown_table(found)
+    assert sections(config, "2026.01.01", tables)["embedder"].text == "word-counts"

@@ -123,6 +123,18 @@ ANSWERS |= {
     "refused by MiniMax": (http({"base_resp": {"status_code": 1026, "status_msg": "-"}, "choices": None}), ""),
     "filtered with a colon": (http(says(None, finish_reason="content_filter: PROHIBITED_CONTENT")), ""),
 }
+TOO_LONG: dict[str, Any] = {
+    "OpenAI": REFUSED | {"code": "context_length_exceeded", "message": "Please shorten the messages."},
+    "llama.cpp": {"code": 400, "type": "exceed_context_size_error", "message": "request exceeds the available size"},
+    "vLLM": {"code": 400, "message": "This model's maximum context length is 80 tokens. However, you requested 90."},
+    "SGLang": {"code": 400, "message": "The input (90 tokens) is longer than the model's context length (80 tokens)."},
+    "Mistral": {"message": "Prompt contains 90 tokens, too large for model with 80 maximum context length"},
+    "Anthropic": {"type": "invalid_request_error", "message": "prompt is too long: 90 tokens > 80 maximum"},
+    "Gemini": {"message": "The input token count (90) exceeds the maximum number of tokens allowed (80)."},
+    "TGI": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 80. Given: 83 and 7",
+    "Cohere": {"message": "too many tokens: the prompt cannot exceed 80"},
+}
+"""What is said of a prompt that is too long."""
 SHUT_OUT: dict[str, tuple[bytes, str]] = {
     "status 401": (http({"error": {"message": "wrong key"}}, status=401), "no access (status 401): wrong key"),
     "status 402": (http({"error": {"message": "pay"}}, status=402), "no access (status 402): pay"),
@@ -165,6 +177,13 @@ SHUT_OUT: dict[str, tuple[bytes, str]] = {
 """Who replies so answers nothing more, whatever it is asked."""
 PAGE = "<!DOCTYPE html><html><head><style>b {}</style></head><body><b>Sign&nbsp;in</b> to go on</body></html>"
 ERRORS: dict[str, tuple[bytes, str]] = {
+    **{
+        f"too long for {name}": (
+            http({"error": said}, status=400),
+            f"longer than the model (status 400): {said if isinstance(said, str) else said['message']}",
+        )
+        for name, said in TOO_LONG.items()
+    },
     "a page": (http(PAGE, content_type="text/html"), "no JSON (status 200): Sign in to go on"),
     "null message": (http(chat(None)), "choice without message (status 200)"),
     "null content": (http(says(None)), "message without text (status 200)"),

@@ -126,12 +126,12 @@ def test_stored_answers_are_found_again_under_the_identity_of_their_model(tmp_pa
         ).identity(): (
             "m@unversioned https://a.org/v1 max_tokens as max_completion_tokens without temperature without seed"
         ),
-        Vllm.model_validate(hub).identity(): "org/m@1 bfloat16 chat at most 4096 tokens",
+        Vllm.model_validate(hub).identity(): "org/m@1 bfloat16 chat as tokens on 2024-07-26 at most 4096 tokens",
         Vllm.model_validate(hub | {"lora": folder, "template": "alpaca"}).identity(): (
-            f"org/m@1 bfloat16 alpaca lora {weights} at most 4096 tokens"
+            f"org/m@1 bfloat16 alpaca as tokens lora {weights} at most 4096 tokens"
         ),
         Vllm(kind="vllm", model=folder, load_format="dummy", max_model_len=64).identity(): (
-            f"{weights} bfloat16 chat dummy weights at most 64 tokens"
+            f"{weights} bfloat16 chat as tokens dummy weights at most 64 tokens"
         ),
     }
     assert list(found) == list(found.values())

@@ -1,3 +1,4 @@
+from collections import Counter
 from itertools import permutations
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from tasks import warehouse
+from tasks.engines.chat import TOO_LONG
 from tasks.judging.classifiers import MAPPING
 from tasks.judging.reading import FOUND
 from tasks.judging.rubric import rubrics as asked_of
@@ -56,6 +58,34 @@ def test_a_vote_is_settled_by_a_verdict_of_its_own_rubric(tmp_path: Path) -> Non
     again = read(requests(tmp_path, BOTH, 2, [{**row, "vote": row["sample"]} for row in valid]))
     assert {(row["rubric"].split("@")[0], row["sample"]) for row in again} == {("checklist", 0)}
     assert len(again) == ANSWERS
+
+
+def test_what_is_too_long_for_a_judge_is_a_problem_and_gets_no_further_attempt(tmp_path: Path) -> None:
+    asked = requests(tmp_path, ("standard",), 1)
+    ends = {row["request_id"]: (f"{TOO_LONG}: 9 tokens", "out of memory")[at % 2] for at, row in enumerate(read(asked))}
+    said = make(COMPLETIONS, [{"request_id": request_id, "error": error} for request_id, error in ends.items()])
+    inputs = {"requests": asked, "completions": said}
+    found = read(
+        warehouse.build(
+            VERDICTS,
+            str(tmp_path),
+            "verdicts",
+            {**inputs, "found": make(FOUND, [])},
+            annotator="j",
+            filters=[],
+            harm_categories=list(HARM_CATEGORIES),
+        )
+    )
+    problems = {"too long": ANSWERS // 2, "engine error": ANSWERS // 2}
+    assert Counter(row["problem"] for row in found) == problems
+    of_classifier = warehouse.table(
+        "classifier_verdicts", {**inputs, "mapping": MAPPING.empty_table()}, annotator="j", filters=[]
+    )
+    assert Counter(of_classifier["problem"].to_pylist()) == problems
+    again = read(requests(tmp_path, ("standard",), 1, found))
+    assert {row["subject_id"] for row in again} == {
+        row["subject_id"] for row in found if row["problem"] == "engine error"
+    }
 
 
 @pytest.mark.parametrize(

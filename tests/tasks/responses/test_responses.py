@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tasks.engines.chat import TOO_LONG
 from tasks.engines.replies import FILTERS
 from tasks.tables import COMPLETIONS, EMBEDDINGS, PROMPTS, REQUESTS, RESPONSES, screened
 from tests.examples import examples
@@ -117,8 +118,12 @@ def test_of_equal_answers_the_first_is_kept(tmp_path: Path) -> None:
 
 
 def test_errors_and_silence_are_rows(tmp_path: Path) -> None:
-    found = screen(tmp_path, {"error": "out of memory"}, None, {"completion": GOOD})
-    assert [reason for reason, _ in found] == ["engine error", "not answered", None]
+    long: tuple[dict[str, object], ...] = (
+        {"error": f"{TOO_LONG}: 9 tokens"},
+        {"error": f"{TOO_LONG} (status 400): too long"},
+    )
+    found = screen(tmp_path, {"error": "out of memory"}, None, {"completion": GOOD}, *long)
+    assert [reason for reason, _ in found] == ["engine error", "not answered", None, "too long", "too long"]
 
 
 @pytest.mark.parametrize("word", ["content_filter", "SAFETY", "refusal", "Guardrail_Intervened", "content_filter: X"])
@@ -149,7 +154,8 @@ def test_the_first_good_answer_and_the_least_similar_alternatives_are_kept(tmp_p
         | {"reason": "garbled" if i == 0 else None}
         for i in vectors
     ]
-    embeddings = [{"response_id": f"x{i}", "embedding": vector} for i, vector in vectors.items()]
+    cut = {1: False, 2: True, 3: True}
+    embeddings = [{"response_id": f"x{i}", "embedding": vector, "is_cut": cut.get(i)} for i, vector in vectors.items()]
     inputs = {"screened": make(screened(RESPONSES), rows), "embeddings": make(EMBEDDINGS, embeddings)}
     kept = select(screened(RESPONSES), tmp_path, "diverse_responses", inputs, alternatives=2)
     assert {row["id"]: row["reason"] for row in kept} == {
@@ -159,3 +165,4 @@ def test_the_first_good_answer_and_the_least_similar_alternatives_are_kept(tmp_p
         "3": None,
         "4": None,
     }
+    assert {row["id"]: row["embedded_in_part"] for row in kept} == {str(i): cut.get(i) for i in vectors}

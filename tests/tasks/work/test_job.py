@@ -17,6 +17,7 @@ from tasks.engines.scripted import Scripted
 from tasks.errors import ModelError, StorageError
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Cost, Ref
+from tasks.work import job as jobs
 from tasks.work.job import (
     ALIKE,
     MOST_ERRORS,
@@ -25,10 +26,12 @@ from tasks.work.job import (
     Progress,
     RunJob,
     Tell,
+    hopeless,
     most_common,
     places,
     read_line,
     without_advice,
+    without_length,
 )
 from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
@@ -97,6 +100,7 @@ def answer(
         | values
         for q in questions
     ]
+    folder.mkdir(exist_ok=True)
     uri = folder / f"{digest(rows)}.parquet"
     pq.write_table(make(REQUESTS, rows), uri)
     work = Work("answers", model.identity(), model, REQUESTS, COMPLETIONS)
@@ -225,6 +229,42 @@ def test_who_may_ask_nothing_more_stops_at_any_place_and_goes_on_when_that_is_me
     odd.choose = lambda question: None
     found, cost = answer(odd, tmp_path, asked)
     assert (found.rows, cost.found, cost.errors) == (MANY, ANSWERED, ())
+
+
+LONG = "longer than the model: 90 tokens and up to 7 of an answer are more than its 80"
+
+
+def stops(job: Job, *said: str | None) -> bool:
+    """Whether a job stops at the latest when its rows have these errors, or answers."""
+    errors = Counter(without_length(error) for error in said if error is not None)
+    return hopeless(job, len(said), PLACES, errors) is not None
+
+
+@pytest.mark.parametrize("rows", [3, ALIKE, 10 * ALIKE])
+def test_what_was_not_sent_stops_no_job_and_hides_no_fault_of_the_others(rows: int) -> None:
+    job = Job(id="a", name="a", model=Scripted(kind="scripted"), pending=Ref("", rows, ""), store="").model_copy(
+        update={"patience": min(rows, ALIKE)}
+    )
+    fault, enough = "NotFoundError (status 404): no such model", min(rows, ALIKE)
+    assert not stops(job, *[LONG] * rows)
+    assert stops(job, *[fault] * enough)
+    assert stops(job, *[LONG] * (rows - enough), *[fault] * enough)
+    assert not stops(job, *[LONG] * (rows - 1), fault)
+    assert not stops(job, *[LONG] * (rows - 1), None)
+    assert rows <= ALIKE or not stops(job, *[LONG] * (ALIKE - 1), fault)
+
+
+def test_prompts_that_an_endpoint_finds_too_long_stop_a_job_only_where_nothing_else_is_answered_for_long(
+    tmp_path: Path, odd: Odd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "KINDS", 2)
+    asked = questions(3 * ALIKE)
+    odd.choose = lambda question: "too long for vLLM" if question not in asked[:: ALIKE // 2] else None
+    found, cost = answer(odd, tmp_path, asked)
+    assert (found.rows, cost.errors) == (6, (("longer than the model (status 400)", len(asked) - 6),))
+    odd.choose = lambda question: "too long for vLLM"
+    with pytest.raises(ModelError, match=r"first 64 requests: longer than the model \(status 400\)"):
+        answer(odd, tmp_path / "other", asked)
 
 
 @pytest.mark.parametrize(("block_rows", "refused"), [(4, ALIKE), (16, 2 * ALIKE), (ALIKE, 3 * ALIKE)])

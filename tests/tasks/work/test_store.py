@@ -4,15 +4,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra import storage
-from tasks.engines.blocks import put
+from tasks.engines.blocks import commit, put
+from tasks.engines.chat import too_long
 from tasks.engines.scripted import Scripted
 from tasks.engines.transformers import Transformers
 from tasks.engines.vllm import Vllm
 from tasks.errors import ModelError, StorageError
 from tasks.identity import digest
-from tasks.tables import COMPLETIONS, REQUESTS, Ref
+from tasks.tables import COMPLETIONS, REQUESTS, Cost, Ref
 from tasks.work import store
-from tasks.work.job import Job, RunJob
+from tasks.work.job import Job, Progress, RunJob, Tell
 from tasks.work.store import Work, obtain
 from tests.tasks.rows import make, read
 from tests.tasks.work.here import fill_here
@@ -63,6 +64,46 @@ def test_a_job_with_other_settings_is_another_job_for_the_same_store(tmp_path: P
     first, mended, again = jobs
     assert first.id != mended.id == again.id
     assert first.store == mended.store
+
+
+def answer_within(positions: int) -> RunJob:
+    """Runs a job by the numbers of tokens that prompts name: what fits is answered, what does not is found too long."""
+
+    def run(job: Job, tell: Tell) -> None:
+        rows = read(job.pending)
+        answered = []
+        for row in rows:
+            error = too_long(int(row["user"]), row["max_tokens"], positions)
+            said = {"error": error} if error else {"completion": "Yes.", "output_tokens": 2}
+            answered.append({"request_id": row["request_id"], "input_tokens": int(row["user"])} | said)
+        asked = make(REQUESTS, rows)
+        (told,) = commit(make(COMPLETIONS, answered), job.store, asked).to_pylist()
+        tell(Progress(len(rows), Cost(input_tokens=told["input_tokens"])))
+
+    return run
+
+
+def test_what_is_longer_than_the_model_is_not_asked_again_before_the_model_has_room_for_it(tmp_path: Path) -> None:
+    rows = [{"request_id": f"r{tokens}", "user": str(tokens), "max_tokens": 7} for tokens in (20, 90, 200)]
+    pq.write_table(make(REQUESTS, rows), tmp_path / "wanted.parquet")
+    wanted, tables = Ref(str(tmp_path / "wanted.parquet"), 3, "wanted"), str(tmp_path / "tables")
+    steps = (
+        (80, 1, 20, 3),
+        (80, 1, 0, 0),
+        (60, 1, 0, 0),
+        (97, 2, 90, 1),
+        (97, 2, 0, 0),
+        (300, 3, 200, 1),
+        (80, 3, 0, 0),
+    )
+    for positions, answered, tokens, asked in steps:
+        model = Vllm(kind="vllm", model="m", revision="1", max_model_len=positions)
+        # Under one identity: to raise the model's length must not have everything asked again.
+        within = Work("answers", "m@1", model, wanted=REQUESTS, kept=COMPLETIONS)
+        found, cost = obtain(within, wanted, tables, answer_within(positions))
+        assert (cost.asked, cost.found, found.rows) == (asked, 3 - asked, 3)
+        assert cost.input_tokens == tokens
+        assert len({row["request_id"] for row in read(found) if row["error"] is None}) == answered
 
 
 def test_an_engine_that_fails_is_named_with_its_last_words_and_keeps_what_it_answered(

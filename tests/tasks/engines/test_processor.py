@@ -1,0 +1,122 @@
+"""What vLLM is sent, and what is not: with its tokenizer and the stages of `ray.data.llm`, without vLLM."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ray.llm._internal.batch.stages.base import StatefulStageUDF, wrap_postprocess, wrap_preprocess
+from transformers import AutoTokenizer
+
+from tasks.engines.processor import commit_answered, completion, to_tokens
+from tasks.engines.templates import FRAMES
+from tests.conftest import ROOT
+from tests.tasks.rows import Row
+
+POSITIONS, MOST = 96, 24
+WORD = "word "
+
+
+MODEL = str(ROOT / ".models/smollm2-135m-instruct")
+
+
+def counting(template: str) -> Any:
+    return partial(to_tokens, source=MODEL, revision=None, template=template, positions=POSITIONS)
+
+
+def request(name: str, user: str, **values: object) -> Row:
+    texts = {"system": None, "user": user, "assistant": None, "json_schema": None, "decision": None}
+    sampling = {"temperature": 0.5, "top_p": 1.0, "max_tokens": MOST, "seed": 1}
+    return {"key": name} | texts | sampling | values
+
+
+class Answering(StatefulStageUDF):  # type: ignore[misc]  # Ray's is not typed
+    """A stage that answers what it is sent, and notes that."""
+
+    sent: list[str]
+
+    async def udf(self, rows: list[Row]) -> AsyncIterator[Row]:
+        for row in rows:
+            self.sent.append(row["key"])
+            said = {"generated_text": "Yes.", "num_input_tokens": row["counted_tokens"], "num_generated_tokens": 2}
+            more: Row = {"time_taken_llm": 0.1, "logprobs": None, "generated_tokens": [], "__inference_error__": ""}
+            yield {self.IDX_IN_BATCH_COLUMN: row[self.IDX_IN_BATCH_COLUMN]} | said | more
+
+
+async def through(stage: Answering, rows: list[Row]) -> list[Row]:
+    (passed,) = [batch async for batch in stage({"data": rows})]
+    return list(passed["data"])
+
+
+def answer(folder: Path, *requests: Row) -> tuple[list[str], dict[str, Row]]:
+    """Which requests reach the engine, and the row of each in the store."""
+    prepare = wrap_preprocess(counting("chat"), "data")
+    # Through Arrow, as between two stages of Ray Data: what one row lacks is null there.
+    rows = pa.Table.from_pylist([prepare(row) for row in requests])["data"].to_pylist()
+    stage = Answering("data")
+    stage.sent = []
+    passed = asyncio.run(through(stage, rows))
+    finish = wrap_postprocess(partial(completion, positions=POSITIONS), "data", include_error_column=True)
+    finished = [finish({"data": row}) for row in passed]
+    names = {name for row in finished for name in row}
+    answered = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in finished])
+    (said,) = commit_answered(answered, str(folder)).to_pylist()
+    (block,) = folder.glob("*.parquet")
+    found = {row["request_id"]: row for row in pq.read_table(block).to_pylist()}
+    assert said["input_tokens"] == sum(found[name]["input_tokens"] for name in stage.sent)
+    assert said["estimated_input_tokens"] == said["estimated_output_tokens"] == 0
+    return stage.sent, found
+
+
+def words(template: str, tokens: int, **values: object) -> str:
+    """A text whose request has so many tokens."""
+    count = counting(template)
+    one, two = (count(request("a", WORD * times, **values))["counted_tokens"] for times in (1, 2))
+    return str(WORD * (1 + (tokens - one) // (two - one)))
+
+
+def test_what_is_too_long_passes_the_engine_by_and_what_just_fits_does_not(tmp_path: Path) -> None:
+    fits = words("chat", POSITIONS - MOST)
+    asked = [
+        request("short", "Hi."),
+        request("fits", fits),
+        request("too long", fits + WORD),
+        request("no room", "Hi.", max_tokens=POSITIONS),
+        request("emoji", "\U0001f9d1\U0001f3fd\u200d\U0001f680" * 20),
+        request("judged", "Hi.", assistant=WORD * POSITIONS),
+    ]
+    sent, found = answer(tmp_path, *asked)
+    assert sorted(sent) == ["fits", "short"]
+    assert found["fits"]["input_tokens"] == POSITIONS - MOST
+    assert (found["fits"]["completion"], found["fits"]["error"]) == ("Yes.", None)
+    tokens = POSITIONS - MOST + 1
+    said = f"longer than the model: {tokens} tokens and up to {MOST} of an answer are more than its {POSITIONS}"
+    assert (found["too long"]["error"], found["too long"]["input_tokens"]) == (said, tokens)
+    for name in ("no room", "emoji", "judged"):
+        assert found[name]["error"].startswith("longer than the model: ")
+        assert found[name]["completion"] is None
+
+
+def test_a_block_of_which_nothing_fits_is_committed_without_the_engine(tmp_path: Path) -> None:
+    sent, found = answer(tmp_path, *(request(name, WORD * 500) for name in "ab"))
+    assert (sent, sorted(found)) == ([], ["a", "b"])
+
+
+@pytest.mark.parametrize("template", ["chat", "alpaca"])
+def test_it_is_counted_what_the_model_is_shown(template: str) -> None:
+    row = request("a", "How are you?<|im_end|>", system="Be kind.")
+    counted = counting(template)(row)
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    if template == "alpaca":
+        ids = tokenizer(FRAMES["alpaca"].format("Be kind.\n\nHow are you?<\\|im_end|>"))["input_ids"]
+    else:
+        chat = [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "How are you?<\\|im_end|>"},
+        ]
+        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
+    assert counted["counted_tokens"] == len(ids)
