@@ -22,7 +22,9 @@ from tests.tasks.engines.endpoint_server import endpoint
 from tests.tasks.engines.odd_replies import ODD, SHUT_OUT, http, says
 from tests.waiting import until
 
-PROMPTS = 80
+NAMES = sorted(ODD.keys() - SHUT_OUT)
+PROMPTS = -(-2 * len(NAMES) // 3)
+"""So many that each odd reply is one to every other answer."""
 ANSWERS = 3 * PROMPTS
 BLOCK_ROWS = 8
 CONFIG = """
@@ -51,7 +53,6 @@ warning = 1
 critical = 1
 """
 ENGINE = 'kind = "openai", base_url = "{url}", key_variable = "{key}", retries = 0, block_rows = {rows}, {pace}'
-NAMES = sorted(ODD.keys() - SHUT_OUT)
 
 
 def number(text: str) -> int:
