@@ -4,6 +4,7 @@ CONFIG ?= flows/configs/demo.toml
 PROMPTS ?=
 FILES ?=
 STORAGE ?=
+BASE ?=
 PORT ?= 4200
 CRON ?= 0 3 * * *
 
@@ -15,14 +16,29 @@ BIN_VLLM := .venv-vllm/bin
 INSTALLED_VLLM := .venv-vllm/installed
 MODELS := .models/all-minilm-l6-v2/config.json
 LOCKS := infra/requirements
-INSTALL := PYTHON='$(PYTHON)' sh $(LOCKS)/install.sh
+INSTALL := PYTHON="$$ASKED_PYTHON" sh $(LOCKS)/install.sh
 INSTALL_THIS := -m pip install --quiet --no-deps --no-build-isolation --editable .
+# What users give goes to the shell through the environment, unread by make, which expands what it exports itself: blanks,
+# quotes, $ and ; in it are of its names.
+unexport PYTHON CONFIG PROMPTS FILES STORAGE BASE PORT CRON
+export ASKED_PYTHON := $(value PYTHON)
+export ASKED_CONFIG := $(value CONFIG)
+export ASKED_PROMPTS := $(value PROMPTS)
+export ASKED_FILES := $(value FILES)
+export ASKED_STORAGE := $(value STORAGE)
+export ASKED_BASE := $(value BASE)
+export ASKED_PORT := $(value PORT)
+export ASKED_CRON := $(value CRON)
+export ASKED_REPORTS := $(value REPORTS)
 # REPORTS: a folder for JUnit's reports.
-REPORT = $(if $(REPORTS),--junitxml='$(REPORTS)/$@.xml')
-RUN_OPTIONS = $(if $(PROMPTS),--prompts '$(PROMPTS)') $(if $(STORAGE),--storage '$(STORAGE)')
+REPORT = $${ASKED_REPORTS:+--junitxml="$$ASKED_REPORTS/$@.xml"}
+STORED = $${ASKED_STORAGE:+--storage="$$ASKED_STORAGE"}
+RUN_OPTIONS = $${ASKED_PROMPTS:+--prompts="$$ASKED_PROMPTS"} $(STORED)
 
 export PREFECT_HOME := $(CURDIR)/.prefect
-export HF_HUB_OFFLINE := 1
+# The demo and what is tested and measured need no hub; of other runs whoever runs them says whether they may.
+demo test test-light test-machinery test-vllm test-browser test-review test-long drill check \
+	bench-overhead bench-compare bench-generation bench-labels: export HF_HUB_OFFLINE := 1
 export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 export VLLM_CPU_KVCACHE_SPACE ?= 2
@@ -31,31 +47,31 @@ export VLLM_NO_USAGE_STATS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo build plan review sql verify serve test test-light test-machinery test-vllm test-browser test-review test-long drill bench-overhead \
-	bench-generation bench-labels lint check format locks sbom models install install-vllm install-label-studio clean
+	bench-compare bench-generation bench-labels lint check format locks sbom models install install-vllm install-label-studio clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-21s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(MODELS) ## the whole pipeline on 24 mild prompts, with the embedded model
-	$(BIN)/python -m flows.pipeline flows/configs/demo.toml $(if $(STORAGE),--storage '$(STORAGE)')
+	$(BIN)/python -m flows.pipeline flows/configs/demo.toml $(STORED)
 
 build: $(MODELS) ## the same on your data: CONFIG=my.toml PROMPTS=my.jsonl STORAGE=data
-	$(BIN)/python -m flows.pipeline '$(CONFIG)' $(RUN_OPTIONS)
+	$(BIN)/python -m flows.pipeline $(RUN_OPTIONS) -- "$$ASKED_CONFIG"
 
 plan: $(MODELS) ## what `make build` would ask of models, and what that should take; asks nothing
-	$(BIN)/python -m flows.pipeline '$(CONFIG)' $(RUN_OPTIONS) --plan
+	$(BIN)/python -m flows.pipeline $(RUN_OPTIONS) --plan -- "$$ASKED_CONFIG"
 
 review: $(INSTALLED) ## take in what people said in Label Studio, and hand out new tasks: CONFIG=my.toml FILES=export.json
-	@$(BIN)/python -m flows.running.review '$(CONFIG)' $(if $(STORAGE),--storage '$(STORAGE)') --pull $(if $(FILES),--import $(FILES))
+	@$(BIN)/python -m flows.running.review $(STORED) --pull $${ASKED_FILES:+--import="$$ASKED_FILES"} -- "$$ASKED_CONFIG"
 
 sql: $(INSTALLED) ## a DuckDB shell on the releases: STORAGE=data
-	@$(BIN)/python -m tasks.release.shell '$(or $(STORAGE),data)'
+	@$(BIN)/python -m tasks.release.shell "$${ASKED_STORAGE:-data}"
 
 verify: $(INSTALLED) ## whether all of a storage is as it was written: digests of releases, tables, exports: STORAGE=data
-	@$(BIN)/python -m tasks.release.verify '$(or $(STORAGE),data)'
+	@$(BIN)/python -m tasks.release.verify "$${ASKED_STORAGE:-data}"
 
 serve: $(MODELS) ## a Prefect server and the nightly deployment, until Ctrl-C: PORT=4200 CRON='0 3 * * *' CONFIG=my.toml
-	@exec $(BIN)/python -m infra.serve '$(PORT)' '$(CRON)' '$(CONFIG)' '$(PROMPTS)' '$(STORAGE)'
+	@exec $(BIN)/python -m infra.serve "$$ASKED_PORT" "$$ASKED_CRON" "$$ASKED_CONFIG" "$$ASKED_PROMPTS" "$$ASKED_STORAGE"
 
 test: $(MODELS) ## the tests, in two lanes
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-machinery test-light
@@ -88,6 +104,9 @@ drill: $(INSTALLED) ## every fault on a Ray cluster of three nodes; prints what 
 bench-overhead: $(INSTALLED) ## what everything but the models takes, for 267,600 answers
 	$(BIN)/python -m tests.bench.overhead
 
+bench-compare: $(INSTALLED) ## the same in another commit and here, in turns, and the ratio of each stage: BASE=main
+	@$(BIN)/python -m tests.bench.compare "$$ASKED_BASE"
+
 bench-generation: $(MODELS) $(INSTALLED_VLLM) ## the generation stage next to plain vLLM
 	$(BIN_VLLM)/python -m tests.bench.generation
 
@@ -115,7 +134,7 @@ install-vllm: $(INSTALLED_VLLM) ## vLLM for CPUs, into .venv-vllm
 install-label-studio: $(INSTALLED_LABEL_STUDIO) ## Label Studio, into .venv-label-studio
 
 locks: $(INSTALLED) ## all lock files anew, with the hashes of all files; versions that still fit stay
-	PATH="$(CURDIR)/$(BIN):$$PATH" sh $(LOCKS)/compile.sh
+	PATH="$$PWD/$(BIN):$$PATH" sh $(LOCKS)/compile.sh
 
 sbom: $(INSTALLED) ## what is locked and installed, with licences and hashes, in CycloneDX: sbom.json
 	@$(BIN)/python -m infra.sbom sbom.json

@@ -8,7 +8,6 @@ A violated critical rule refuses the candidate, and so does a rule that crashed,
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, replace
@@ -28,6 +27,7 @@ from great_expectations.datasource.fluent import SQLDatasource
 
 from expectations import (
     agreement,
+    annotated_prompts,
     dialect,  # noqa: F401 (registers the dialect)
     dropped,
     dual,
@@ -45,7 +45,7 @@ from expectations.copies import copies
 from expectations.failing import failing_rows
 from expectations.loading import LOADED, Row, load_all
 from expectations.outcome import GateOutcome, RuleResult
-from infra import storage
+from infra import leftovers, storage
 from tasks import warehouse
 from tasks.config import Gate
 from tasks.identity import query
@@ -64,6 +64,7 @@ FILES = {
 
 SUITES: dict[str, tuple[str, ModuleType]] = {
     "prompts": ("prompts", prompts),
+    "annotated_prompts": ("annotated_prompts", annotated_prompts),
     "responses": ("responses", responses),
     "verdicts": ("verdicts", verdicts),
     "labels": ("labels", labels),
@@ -89,7 +90,7 @@ def examine(uri: str, files: Sequence[Mapping[str, Any]], asked: Gate) -> GateOu
     Beyond the fixed rules it is held to what the configuration has `asked` of a release.
     """
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="safepairs-gate-") as scratch:
+    with leftovers.folder() as scratch:
         database = f"{scratch}/gate.duckdb"
         folder = storage.fetch(uri, f"{scratch}/candidate")
         loaded = load_all(folder, views("main", folder, (file["path"] for file in files)))

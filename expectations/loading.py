@@ -14,6 +14,9 @@ os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 import duckdb
 
+from infra import leftovers
+from tasks import warehouse
+from tasks.release.catalog import DATASETS
 from tasks.tables import FLAG, INTEGER, TEXT, columns
 
 LOADED = columns(reader=TEXT, name=TEXT, split=TEXT, rows=INTEGER, said=TEXT, in_place=FLAG)
@@ -28,7 +31,7 @@ def load_all(folder: str, catalog: str) -> list[Row]:
     `datasets` takes a path for a pattern. Where the release loads from a folder of links with a plain name and not from
     where it stands, the path is at fault and not the release.
     """
-    with tempfile.TemporaryDirectory(prefix="safepairs-reader-") as scratch:
+    with leftovers.folder() as scratch:
         here = list(load_card(folder, f"{scratch}/cache"))
         found, in_place = here, True
         if any(row["said"] for row in here):
@@ -78,8 +81,8 @@ def load_card(folder: str, cache: str) -> Iterator[Row]:
 
 
 def query_catalog(catalog: str) -> Iterator[Row]:
-    """Each view of the catalog, by split where it has some, with its rows in a DuckDB that has seen nothing else."""
-    with duckdb.connect() as connection:
+    """Each view of the catalog, by split where it is a dataset, with its rows in a DuckDB that has seen nothing else."""
+    with warehouse.in_memory() as connection:
         try:
             connection.execute(catalog)
             views = connection.execute(
@@ -91,7 +94,7 @@ def query_catalog(catalog: str) -> Iterator[Row]:
         for (name,) in views:
             try:
                 view = connection.table(name)
-                split = "split" if "split" in view.columns else "''"
+                split = "split" if name in DATASETS else "''"
                 counted = view.aggregate(
                     f"{split} AS split, count(*) AS rows", "" if split == "''" else split
                 ).fetchall()

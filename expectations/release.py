@@ -6,6 +6,7 @@ EXPECTATIONS = [
     not_empty("A stage is listed."),
     no_rows("release_counts"),
     no_rows("release_leak"),
+    no_rows("release_prompt_orphans"),
     no_rows("release_qa_orphans"),
     no_rows("release_dual_orphans"),
     no_rows("release_single_orphans"),

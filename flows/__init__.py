@@ -3,6 +3,10 @@
 import os
 import signal
 import sys
+import warnings
+from urllib.parse import urlsplit
+
+import infra  # noqa: F401 (before Prefect too: it sees to the environment)
 
 # Before Prefect is imported, which reads it then: on a busy machine its own 20 s are too few.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
@@ -11,3 +15,10 @@ os.environ.setdefault("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", "http://127.0.0.1")
 if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     # This is a command that imports for some seconds: Ctrl-C ends it without a stack until it listens itself.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+# `flows.running.server` says it in one line, where anybody needs that folder.
+warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")
+try:
+    urlsplit(os.environ.get("PREFECT_API_URL", ""))
+except ValueError:  # with which Prefect cannot be imported
+    sys.stderr.write("error: PREFECT_API_URL: is no address of a server; mend it, or unset it\n")
+    raise SystemExit(2) from None

@@ -21,7 +21,7 @@ from flows.preferences_to_candidate import preferences_to_candidate
 from flows.preferences_to_review import preferences_to_review
 from flows.prompts_to_responses import prompts_to_responses
 from flows.responses_to_labels import responses_to_labels
-from flows.running.allowed import check_allowed
+from flows.running.allowed import allow, check_allowed, given
 from flows.running.approval import ask_for_approval
 from flows.running.clusters import alone, job_runner
 from flows.running.credentials import load_credentials
@@ -80,6 +80,7 @@ def plan(settings: Config, root: str) -> list[Planned]:
 @flow(name="safepairs", persist_result=False)
 def pipeline(config: str, prompts: str | None = None, storage: str | None = None) -> tuple[Release, list[Stage]]:
     """Build one release from the TOML file `config`; `prompts` and `storage` replace what it says."""
+    prompts = given("prompts", prompts)
     check_allowed({"config": config, "prompts": prompts, "storage": storage})
     settings = configs.load(config, prompts, storage)
     load_credentials(settings)
@@ -123,7 +124,10 @@ def main() -> None:
             print_plan(plan(settings, stores.resolve(settings.storage)))
             return
         start_server()
-        release, stages = pipeline(arguments.config, arguments.prompts, arguments.storage)
+        shown = arguments.prompts and stores.without_credentials(arguments.prompts)
+        if shown != arguments.prompts:
+            allow({"prompts": arguments.prompts})
+        release, stages = pipeline(arguments.config, shown, arguments.storage)
     except SafePairsError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

@@ -4,6 +4,7 @@ In: nothing. Out: the processes of dead owners killed, their folders deleted. A 
 is the owner of all that it starts, and names its folders after itself. Grain: one owner a process.
 """
 
+import atexit
 import hashlib
 import os
 import re
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -49,9 +51,9 @@ def here() -> str:
 
 
 @contextmanager
-def folder() -> Iterator[Path]:
+def folder(parent: Path | None = None) -> Iterator[Path]:
     """A folder for short-lived files that only this user can enter; it ends with the body, or is swept."""
-    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{myself()}-", dir=temporary()))
+    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{myself()}-", dir=parent))
     try:
         yield path
     finally:
@@ -59,9 +61,23 @@ def folder() -> Iterator[Path]:
 
 
 def temporary() -> Path:
-    """Where such folders are made."""
+    """Where such folders are made that have sockets in them."""
     usual = Path(tempfile.gettempdir())
     return usual if len(str(usual)) <= LONGEST else Path("/tmp")  # noqa: S108 (mkdtemp, no fixed name)
+
+
+@cache
+def spilled(pid: int) -> tuple[Path, Iterator[int]]:
+    """The folder for what this process cannot hold in memory, which ends with it or is swept, and numbers of parts of it."""
+    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{myself()}-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path, count()
+
+
+def spill() -> str:
+    """Where somebody in this process may make a folder for what memory does not hold, and nobody else will."""
+    path, numbers = spilled(os.getpid())
+    return str(path / str(next(numbers)))
 
 
 def sweep() -> None:
@@ -73,7 +89,10 @@ def sweep() -> None:
         if not (found := killed()):
             break
         psutil.wait_procs(found, SECONDS_TO_END)
-    for path in temporary().glob(f"{PREFIX}*"):
+    places: set[Path] = set()
+    with suppress(OSError):  # there may be none
+        places = {temporary(), Path(tempfile.gettempdir())}
+    for path in [path for place in places for path in place.glob(f"{PREFIX}*")]:
         with suppress(OSError):
             if path.lstat().st_uid == os.getuid() and is_dead(path.name.removeprefix(PREFIX).rpartition("-")[0]):
                 shutil.rmtree(path, ignore_errors=True)

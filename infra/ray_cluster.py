@@ -134,7 +134,7 @@ def start(cpus: int) -> None:
 
 def begin(cpus: int) -> None:
     """Have Ray start a local cluster; it takes SIGTERM in the main thread, which is given back."""
-    folder = UP.enter_context(leftovers.folder())
+    folder = UP.enter_context(leftovers.folder(leftovers.temporary()))
     UP.enter_context(token())
     # What Ray does on systems where it makes no clusters of machines: else all its servers listen on all interfaces.
     ray_constants.ENABLE_RAY_CLUSTER = False

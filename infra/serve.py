@@ -30,13 +30,15 @@ def login(home: Path) -> str:
     if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         return given
     kept = home / "login"
-    home.mkdir(parents=True, exist_ok=True)
     made = f"{USER}:{secrets.token_urlsafe(24)}"
     try:
+        home.mkdir(parents=True, exist_ok=True)
         with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(made)
-    except FileExistsError:
-        return known(kept)
+    except OSError as error:
+        if kept.is_file():
+            return known(kept)
+        sys.exit(f"error: PREFECT_HOME {home}: cannot be written: {error.strerror}; set it to a folder that can")
     sys.stdout.write(f"The login of the Prefect server is {made}\nIt is kept in {kept}, and is not shown again.\n")
     sys.stdout.flush()
     return made
@@ -102,7 +104,7 @@ def main(port: int, *served: str) -> int:
         # Nothing is left at once: a process that is just being started would not be known yet.
         signal.signal(number, lambda number, _: told.append(number))
     own()
-    values = environment(port, login(Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect"))))
+    values = environment(port, login(Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")))
     prefect = str(Path(sys.executable).parent / "prefect")
     server = [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     started: list[subprocess.Popen[bytes]] = []

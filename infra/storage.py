@@ -31,6 +31,9 @@ S3_TRIES = 8
 """Calls of one request, each with botocore's own retries, before a server that is gone is a fault: about a minute."""
 SCHEME = re.compile(r"[A-Za-z][\w+.-]*(::[A-Za-z][\w+.-]*)*://")
 """How a URI begins, and a chain of them: `s3://`, `simplecache::s3://`. No absolute path does."""
+IN_ENVIRONMENT = "credentials stand in environment variables (AWS_ACCESS_KEY_ID and its like), in no address; take them out of this one"
+SHORTEST = 4
+"""Characters of a secret that is looked for wherever it stands: fewer are in many words."""
 READ_FROM = ("s3", "gs", "gcs", "abfs", "abfss", "az", "https", "http", "hf", "file")
 """Schemes that files are read from. No others: some read whatever the file that they are given tells them to."""
 IN_FRONT = ("simplecache", "filecache", "blockcache", "zip", "tar")
@@ -43,8 +46,12 @@ AT_ONCE = 32 * 2**20
 """Bytes of a file that are read at once: in a bucket, one request."""
 SECONDS_TO_WRITE = 3600
 """A file that is not whole and did not change for so long has no writer any more."""
-SECRET = re.compile(r"(?<=://)[^/\s]*:[^/\s]*@|(?<=https://)[^/\s]*@|(?<=http://)[^/\s]*@|[?#]((?!::)[^\s'\"])*")
+USER = r"(?<=://)(?:[^/\s]*:[^/\s]*@|[^/\s:]*:(?!:|\d+(?:/|$))\S*@)|(?<=https://)[^/\s]*@|(?<=http://)[^/\s]*@"
+"""A user and a password, in which there may be a slash, and whatever stands before a web host."""
+SECRET = re.compile(USER + r"|[?#]((?!::)[^\s'\"])*", re.IGNORECASE)
 """What may be a credential in an address: a user's password, whatever stands before a web host, a query, a fragment."""
+QUERY = re.compile(r"(?P<before>https?://[^\s?#'\"`]*)[?#][^\s'\"`]*", re.IGNORECASE)
+"""A query or a fragment in a text of any kind, where `?` and `#` mean something in web addresses alone."""
 
 
 def resolve(uri: str) -> str:
@@ -70,7 +77,9 @@ def read_fault(uri: str) -> str | None:
     scheme = last.partition("://")[0]
     if scheme.lower() == "file":
         return "a local file is a path, or file:// and an absolute path"
-    return None if scheme in READ_FROM else f"files are read from a path, or from {listed(READ_FROM)}"
+    if scheme not in READ_FROM:
+        return f"files are read from a path, or from {listed(READ_FROM)}"
+    return None if scheme.startswith("http") or without_credentials(last) == last else IN_ENVIRONMENT
 
 
 def root_fault(uri: str) -> str | None:
@@ -82,6 +91,8 @@ def root_fault(uri: str) -> str | None:
         return None
     if scheme != "s3":
         return "a storage is a folder or s3://bucket/prefix"
+    if without_credentials(uri) != uri or "@" in rest.split("/")[0]:
+        return IN_ENVIRONMENT
     odd = not rest.split("/")[0] or "?" in rest or {".", ".."} & set(rest.split("/"))
     return "behind s3:// stand a bucket and a prefix, without `?`, `.` and `..`; mend it" if odd else None
 
@@ -106,7 +117,17 @@ def below(uri: str, folder: str) -> bool:
 def shown(uri: str, said: str | None = None) -> str:
     """An address as messages may say it, or what was `said` about it: without what may be a credential."""
     text = uri if said is None else said
-    return SECRET.sub("", text) if SCHEME.match(uri) else text
+    if not SCHEME.match(uri):
+        return text
+    for secret in [found[0].strip("?#@") for found in SECRET.finditer(uri)] if said else []:
+        for part in (secret, unquote(secret), *unquote(secret).split(":", 1)[1:]):
+            text = text.replace(part, "...") if len(part) >= SHORTEST else text
+    return SECRET.sub("", text)
+
+
+def without_credentials(text: str) -> str:
+    """A text of any kind without what may be a credential in the addresses that it quotes."""
+    return QUERY.sub(r"\g<before>", re.sub(USER, "", text, flags=re.IGNORECASE))
 
 
 def join(uri: str, *parts: str) -> str:

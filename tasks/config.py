@@ -311,7 +311,7 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
         ConfigError: the file is missing, is not TOML, has an unknown key or an impossible value.
     """
     try:
-        values = tomllib.loads(Path(path).read_bytes().decode())
+        values = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError):
             raise ConfigError(f"{path}: {error.strerror}; give the path of a TOML configuration") from None

@@ -15,14 +15,16 @@ Each message says what, where and what to do, in one line. Anything else that is
 
 import unicodedata
 
+from infra.storage import without_credentials
+
 
 class SafePairsError(Exception):
-    """A fault that the user can mend: one clean line, whatever it quotes."""
+    """A fault that the user can mend: one clean line, whatever it quotes, without credentials in its addresses."""
 
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(one_line(without_credentials(message)))
 
 
 class ConfigError(SafePairsError):

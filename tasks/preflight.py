@@ -7,12 +7,13 @@ import glob
 import io
 import math
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pyarrow.parquet as pq
 
-from infra import lock, storage
+from infra import leftovers, lock, proxies, storage
 from tasks import warehouse
 from tasks.config import Config, Judge, Local, Responder
 from tasks.engines import Example
@@ -37,11 +38,15 @@ def check(config: Config) -> None:
     """Find the models, have their templates write each kind of request, read the prompts, and try all that a run does on disk.
 
     Raises:
-        ConfigError: there is no rubric of a name, or the numbers come to more requests or pairs than a run can hold.
+        ConfigError: a proxy or the temporary folder cannot be used; there is no rubric of a name; the numbers come to more
+            requests or pairs than a run can hold.
         ModelError: a model folder, vLLM or an endpoint's key is missing; a chat template does not take what a run sends.
         SourceError: the prompts file is missing, empty, or has no column `prompt`.
         StorageError: the storage cannot be written, locked or published in, is full, or lies inside another one.
     """
+    if fault := proxies.fault():
+        raise ConfigError(fault)
+    check_temporary()
     here = isinstance(config.cluster, Local)
     asked: list[Responder | Judge] = [*config.responders, *config.judges]
     for model in (config.diversity.embedder, *(entry.engine for entry in asked)):
@@ -67,6 +72,19 @@ def check(config: Config) -> None:
         check_surroundings(root)  # a bucket that cannot be reached was told at once
     else:
         check_disk(root)
+
+
+def check_temporary() -> None:
+    """Raise ConfigError where a run has no place for short-lived files."""
+    try:
+        for parent in (None, leftovers.temporary()):
+            with leftovers.folder(parent):
+                pass
+    except OSError as error:
+        raise ConfigError(
+            f"temporary folder {error.filename or tempfile.tempdir}: cannot be written: {warehouse.reason(error)}; set TMPDIR to "
+            f"one that can, which is /tmp, or has a path of at most {leftovers.LONGEST} characters"
+        ) from None
 
 
 def check_size(config: Config, sources: bytes) -> None:

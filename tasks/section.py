@@ -9,7 +9,9 @@ import unicodedata
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+
+from infra import storage
 
 LONGEST = 10_000_000
 """Tokens: no model has room for more."""
@@ -47,8 +49,30 @@ def web_address(text: str) -> str:
     return text
 
 
+def open_address(text: str) -> str:
+    """The address; raises ValueError where a query is in it, or what comes after it: no key may stand there."""
+    if "?" in web_address(text) or "#" in text:
+        raise ValueError(
+            "a query or a fragment is in it; take it out, and put a key into the environment variable for it"
+        )
+    return text
+
+
+def address_alone(text: str) -> str:
+    """The same; raises ValueError where a user or a password is in it, which would be sent instead of the key."""
+    if storage.shown(open_address(text)) != text:
+        raise ValueError(
+            "a user or a password is in it; take it out, and put the key into the environment variable for it"
+        )
+    return text
+
+
 Words = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(without_controls)]
 """A path, a URI or a name in one line."""
-WebAddress = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(web_address)]
+WebAddress = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(address_alone)]
+WithUser = Annotated[
+    str, Field(max_length=LONGEST_PATH), AfterValidator(open_address), PlainSerializer(storage.shown, when_used="json")
+]
+"""A web address that may hold a user and a password (`https://user:password@host`), which are never written."""
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)]
 """The name of an environment variable."""

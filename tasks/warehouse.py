@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb.func import ARROW, SPECIAL
 
-from infra import storage
+from infra import leftovers, storage
 from infra.snapshot import Info
 from tasks.errors import StorageError, one_line
 from tasks.functions import FUNCTIONS
@@ -28,14 +28,20 @@ from tasks.tables import DROPPED, Ref, Table
 logger = logging.getLogger(__name__)
 
 ROW_GROUP_ROWS = 20_000
+IN_MEMORY = ":memory:"
 Source: TypeAlias = Ref | Sequence[Ref] | pa.Table
 """What a query reads under one name: a table, several of one shape, or a few rows in memory."""
 Tables: TypeAlias = Mapping[str, Source]
 
 
-def connect(inputs: Tables, uri: str = ":memory:") -> duckdb.DuckDBPyConnection:
+def in_memory() -> duckdb.DuckDBPyConnection:
+    """An empty DuckDB, which has a folder of its own for what memory does not hold, and not the user's."""
+    return duckdb.connect(config={"temp_directory": leftovers.spill()})
+
+
+def connect(inputs: Tables, uri: str = IN_MEMORY) -> duckdb.DuckDBPyConnection:
     """Open DuckDB with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
-    connection = duckdb.connect(uri)
+    connection = in_memory() if uri == IN_MEMORY else duckdb.connect(uri)
     connection.execute(macro_definitions())
     for name, function in FUNCTIONS.items():
         connection.create_function(

@@ -5,11 +5,14 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.bench import compare
+from tests.bench.overhead import measured
 from tests.conftest import ROOT
 from tests.examples import examples
 
@@ -148,3 +151,46 @@ def test_nothing_is_installed_without_a_lock() -> None:
 )
 def test_each_way_to_install_a_package_is_seen(command: str, is_loose: bool) -> None:
     assert bool(loose(command)) == is_loose
+
+
+def test_what_a_benchmark_prints_is_compared_by_stage_whatever_names_prefect_draws() -> None:
+    here = [
+        "(a) the first",
+        measured("bare", 10.0, 5),
+        "(b) the whole flow",
+        measured("labels_to_pairs-0a1", 3.0, 9000),
+    ]
+    here += [measured("prompts_to_responses-b-02c", 20.0, 1), measured("prompts_to_responses-a-33a", 1.0, 1)]
+    base = ["(b) the whole flow", measured("labels_to_pairs-c2f", 2.0, 1)]
+    base += [measured("prompts_to_responses-a-901", 10.0, 1), measured("prompts_to_responses-b-777", 0.5, 1)]
+    base += [measured("brave-owl", 0.5, 1), measured("all", 0.0, 1)]
+    shown = list(compare.table(*(compare.best([compare.read("\n".join(lines))]) for lines in (base, here))))
+    assert [line.split() for line in shown] == [
+        ["(a)", "the", "first"],
+        ["bare", "-", "10.0", "s", "-"],
+        ["(b)", "the", "whole", "flow"],
+        ["labels_to_pairs", "2.0", "s", "3.0", "s", "1.50"],
+        ["prompts_to_responses", "10.5", "s", "21.0", "s", "2.00"],
+        ["end", "of", "the", "flow", "0.5", "s", "-", "-"],
+        ["all", "0.0", "s", "-", "-"],
+    ]
+
+
+def test_the_other_commit_is_checked_out_beside_the_repository_and_goes_whatever_happens(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    git("init", "--quiet")
+    (tmp_path / "file").write_text("before")
+    git("add", "file")
+    git("commit", "--quiet", "--message", "one")
+    (tmp_path / "file").write_text("after")
+    seen = []
+    with suppress(KeyboardInterrupt), compare.checkout(tmp_path, "HEAD") as tree:
+        seen.append((tree / "file").read_text())
+        raise KeyboardInterrupt
+    assert seen == ["before"]
+    assert not tree.exists()
+    with pytest.raises(SystemExit, match="BASE=none: no commit"), compare.checkout(tmp_path, "none"):
+        pass

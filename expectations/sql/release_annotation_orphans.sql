@@ -17,4 +17,5 @@ SELECT
     'responses',
     responses.request_id
 FROM responses
-ANTI JOIN prompts ON responses.prompt = prompts.prompt
+ANTI JOIN annotated_prompts
+    ON responses.prompt_id = annotated_prompts.prompt_id AND responses.prompt = annotated_prompts.prompt

@@ -37,7 +37,11 @@ expected AS (
     UNION ALL
     SELECT
         'catalog',
-        if(in_card, folder, file),
+        CASE
+            WHEN in_card THEN folder
+            WHEN file IN ('prompts', 'qa', 'dual', 'single') THEN 'annotated_' || file
+            ELSE file
+        END,
         if(in_card, file, ''),
         rows
     FROM located

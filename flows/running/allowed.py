@@ -48,6 +48,12 @@ def allowed(name: str) -> list[str]:
     return [*(place.strip() for place in said.split(",") if place.strip()), *([served] if served else [])]
 
 
+def given(name: str, value: str | None) -> str | None:
+    """The address that `value` shows, where it was served with a credential in it: parameters stand in the Prefect server."""
+    served: str | None = json.loads(os.environ.get(SERVED, "{}")).get(name)
+    return served if served and value == storage.without_credentials(served) else value
+
+
 def allow(parameters: Mapping[str, str | None]) -> None:
     """Let the runs that this process starts use these parameters too."""
     places = {name: storage.resolve(path_of(name, value)) for name, value in parameters.items() if value}

@@ -5,6 +5,7 @@ In: stages, the gate's outcome, the release. Out: text and tables of counts; nev
 
 import logging
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -19,12 +20,12 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from expectations.outcome import GateOutcome
 from infra import storage
+from infra.terminal import terminal
 from tasks import warehouse
 from tasks.errors import SafePairsError, one_line
 from tasks.plan import Planned
@@ -35,8 +36,6 @@ from tasks.work.store import SECONDS_BETWEEN_REPORTS, speed
 
 logger = logging.getLogger(__name__)
 Given = ParamSpec("Given")
-WIDTH = 140
-"""Columns of tables on the terminal."""
 
 
 def timed(make: Callable[Given, Stage]) -> Callable[Given, Stage]:
@@ -165,7 +164,7 @@ def print_plan(planned: Sequence[Planned]) -> None:
                 )
             ),
         )
-    console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
+    console = terminal()
     console.print(table)
     if any(work.estimated for work in planned):
         console.print("~: some of them by an estimate, since the endpoint tells no tokens", soft_wrap=True)
@@ -213,7 +212,7 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
 
 def print_summary(release: Release, stages: Sequence[Stage]) -> None:
     """Close a run on the terminal: stages, drops, the gate's outcome, where the release is, what to type next."""
-    console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
+    console = terminal()
     table = Table(*(name for name in counts(stages[0])), title="stages", title_justify="left")
     for stage in stages:
         table.add_row(*counts(stage).values())
@@ -233,9 +232,10 @@ def print_summary(release: Release, stages: Sequence[Stage]) -> None:
     root = uri.rsplit("/releases/", 1)[0]
     console.print(f"gate      {release.said}", soft_wrap=True)
     console.print(f"release   {uri}", soft_wrap=True)
-    console.print("next      make sql STORAGE=" + root, soft_wrap=True)
-    console.print(f"          less {storage.join(uri, 'README.md')}", soft_wrap=True)
-    console.print(f"          python -m webbrowser {storage.join(uri, 'gate/docs/index.html')}", soft_wrap=True)
+    readme, docs = (shlex.quote(storage.join(uri, file)) for file in ("README.md", "gate/docs/index.html"))
+    console.print(f"next      make sql STORAGE={shlex.quote(root)}", soft_wrap=True)
+    console.print(f"          less {readme}", soft_wrap=True)
+    console.print(f"          python -m webbrowser {docs}", soft_wrap=True)
 
 
 class OneLineErrors(logging.Filter):

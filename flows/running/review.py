@@ -8,29 +8,30 @@ are loaded into Label Studio by hand, and its exports come back with `--import`.
 
 import argparse
 import os
+import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import glob
 
 import httpx
-from rich.console import Console
 from rich.table import Table
 
 from flows.running.credentials import load_credentials
-from flows.running.reports import WIDTH
 from flows.running.server import lock_temporary_server, start_server
 from flows.running.stopping import ends_at_once
-from infra import label_studio
+from infra import label_studio, proxies
 from infra import storage as stores
+from infra.terminal import terminal
 from tasks import config as configs
 from tasks.config import Config, LabelStudio
-from tasks.errors import ConfigError, ReviewError, SafePairsError
+from tasks.errors import ConfigError, ReviewError, SafePairsError, one_line
 from tasks.people.people import counts, put, put_new
 from tasks.people.review import HIDDEN, KINDS, Kind, Project, interface_of, is_of, latest, tasks_of, title
 from tasks.warehouse import reason
 
-console = Console(width=WIDTH, highlight=False)
 BY_SERVER = "people answer there; the next `make build` takes what they said"
 BY_HAND = """in Label Studio, make a project of each .json and .xml there (Settings, Labeling Interface, Code), have people
           answer, export as JSON, and take that in: make review CONFIG=... FILES=export.json"""
@@ -97,6 +98,8 @@ def server_of(config: Config) -> LabelStudio | None:
 @contextmanager
 def connected(server: LabelStudio) -> Iterator[httpx.Client]:
     """A client of the server; its faults are ours."""
+    if fault := proxies.fault():
+        raise ConfigError(fault)
     key = os.environ.get(server.key_variable, "").strip()
     if not key:
         raise ConfigError(
@@ -113,6 +116,29 @@ def connected(server: LabelStudio) -> Iterator[httpx.Client]:
         ) from None
 
 
+def named(given: str) -> list[str]:
+    """The files that a text names, as `make review FILES=` gives it: the file of that name, or names and patterns as in a shell."""
+    if not re.search(r"[\s'\"\\*?\[]", given):
+        return [given]
+    with suppress(*stores.FAULTS, ValueError, ImportError):  # as whoever reads it will say
+        if stores.exists(stores.resolve(given)):
+            return [given]
+    try:
+        words = shlex.split(given)
+    except ValueError:  # a quote without an end is part of a name
+        return [given]
+    return [
+        file
+        for word in words
+        for file in (sorted(glob(os.path.expanduser(word))) if is_pattern(word) else []) or [word]
+    ]
+
+
+def is_pattern(word: str) -> bool:
+    """Whether it stands for files that fit it: no address does, and no file of that very name."""
+    return "://" not in word and not os.path.exists(os.path.expanduser(word))
+
+
 def take_in(root: str, files: Sequence[str]) -> None:
     """Keep exports that people saved themselves.
 
@@ -120,25 +146,27 @@ def take_in(root: str, files: Sequence[str]) -> None:
         ReviewError: a file cannot be read, or is no export.
         StorageError: the storage cannot be written.
     """
-    for file in files:
+    for file in (file for given in files for file in named(given)):
         try:
             content = stores.read_bytes(stores.resolve(file))
         except (*stores.FAULTS, ValueError, ImportError) as error:
             raise ReviewError(f"{file}: cannot be read: {reason(error)}; give the path of an export") from None
         kept = put(root, content, file)
-        console.print(f"taken in  {file} as {kept}", soft_wrap=True)
+        terminal().print(f"taken in  {one_line(stores.shown(file))} as {one_line(kept)}", soft_wrap=True)
 
 
 def hand_out(config: Config, root: str, to_server: bool) -> None:
     """Say where the latest project is, and hand it to the server, if there is one."""
     project = latest(root)
     if project is None:
-        console.print("project   none yet; a run whose configuration has [review] makes one")
+        terminal().print("project   none yet; a run whose configuration has [review] makes one")
         return
-    console.print(f"project   {project.uri}: {project.answers:,} answers, {project.pairs:,} pairs", soft_wrap=True)
+    terminal().print(
+        f"project   {one_line(project.uri)}: {project.answers:,} answers, {project.pairs:,} pairs", soft_wrap=True
+    )
     for part in push(config, root, project) if to_server else []:
-        console.print(f"          {part.url}: {part.kind}, {part.added:,} new tasks", soft_wrap=True)
-    console.print("next      " + (BY_SERVER if server_of(config) else BY_HAND), soft_wrap=True)
+        terminal().print(f"          {part.url}: {part.kind}, {part.added:,} new tasks", soft_wrap=True)
+    terminal().print("next      " + (BY_SERVER if server_of(config) else BY_HAND), soft_wrap=True)
 
 
 def print_counts(root: str) -> None:
@@ -146,7 +174,7 @@ def print_counts(root: str) -> None:
     table = Table("question", "problem", "annotations")
     for row in counts(root, stores.join(root, "tables")):
         table.add_row(row["question"] or "", row["problem"], f"{row['annotations']:,}")
-    console.print(table if table.row_count else "people    have said nothing yet")
+    terminal().print(table if table.row_count else "people    have said nothing yet")
 
 
 @ends_at_once()
@@ -169,7 +197,7 @@ def main() -> None:
         root = stores.resolve(config.storage)
         take_in(root, arguments.files)
         if arguments.pull:
-            console.print(f"pulled    {pull(config, root):,} annotations that are new or have changed")
+            terminal().print(f"pulled    {pull(config, root):,} annotations that are new or have changed")
         print_counts(root)
         hand_out(config, root, arguments.pull)
     except SafePairsError as error:

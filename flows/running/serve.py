@@ -8,6 +8,7 @@ import sys
 from flows.pipeline import pipeline
 from flows.running.allowed import allow
 from flows.running.stopping import ends_at_once
+from infra.storage import without_credentials
 from tasks.config import load
 from tasks.errors import SafePairsError
 from tasks.preflight import check
@@ -24,4 +25,5 @@ if __name__ == "__main__":
         sys.exit(f"error: {error}")
     allow(parameters)
     with ends_at_once(SECONDS_FOR_RUNS):
-        pipeline.serve(name="nightly", cron=cron or None, parameters=parameters, limit=1)
+        told = parameters | {"prompts": (prompts and without_credentials(prompts)) or None}
+        pipeline.serve(name="nightly", cron=cron or None, parameters=told, limit=1)

@@ -9,7 +9,9 @@ refused for what it says is answered: with nothing.
 import asyncio
 import json
 import time
+from base64 import b64encode
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 from aiolimiter import AsyncLimiter
@@ -26,14 +28,18 @@ class EndpointEngine:
 
     def __init__(self, endpoint: OpenAI) -> None:
         self.endpoint = endpoint
-        self.key = endpoint.key()
+        key, parts = endpoint.key(), urlsplit(endpoint.base_url)
+        login = unquote(parts.username or ""), unquote(parts.password or "")
+        self.hidden = [key, *([login[1], b64encode(":".join(login).encode()).decode()] if any(login) else [])]
         self.limiter = AsyncLimiter(1, 60 / endpoint.requests_per_minute)
         self.client = AsyncOpenAI(
-            base_url=endpoint.base_url,
-            api_key=self.key,
+            base_url=endpoint.address,
+            api_key=key,
             timeout=endpoint.timeout_seconds,
             max_retries=endpoint.retries,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [self.read]}),
+            http_client=DefaultAsyncHttpxClient(
+                auth=login if any(login) else None, event_hooks={"response": [self.read]}
+            ),
         )
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
@@ -49,7 +55,7 @@ class EndpointEngine:
 
     async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """What the endpoint answers; a fault of any kind is this request's alone."""
-        hidden = [self.key, *(str(turn["content"]) for turn in messages(request))]
+        hidden = [*self.hidden, *(str(turn["content"]) for turn in messages(request))]
         asked = chat(self.endpoint, request)
         try:
             reply = await self.client.chat.completions.with_raw_response.create(**asked)

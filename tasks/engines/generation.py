@@ -8,14 +8,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 import xgrammar
 from transformers import (
-    AutoModelForCausalLM,
-    Cache,
     DynamicCache,
+    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     StaticCache,
@@ -24,10 +22,13 @@ from transformers import (
 from xgrammar.contrib.hf import LogitsProcessor as GrammarProcessor
 
 from tasks.engines.blocks import completions
+from tasks.engines.causal import end_tokens, load_model, most_together
 from tasks.engines.chat import confidence, too_long
 from tasks.engines.grammar import grammar
 from tasks.engines.templates import load_form, prompt_tokens
 
+PADDING = 0
+"""A token that every model has; what stands in its place is never attended to, nor read."""
 SHORTEST_CACHED_PREFIX = 32
 """Tokens. Below this a shared prefix costs less to compute again than to copy. Measured with SmolLM2-135M on 2 cores."""
 
@@ -85,17 +86,21 @@ class TransformersEngine:
         self.threads = threads
         self.form = load_form(model)
         self.tokenizer = self.form.tokenizer
-        self.model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
-        vocabulary = self.model.config.vocab_size
-        tokenizer_info = xgrammar.TokenizerInfo.from_huggingface(self.tokenizer, vocab_size=vocabulary)
+        self.model = load_model(model, model, dtype=dtype)
+        text = self.model.config.get_text_config()
+        ends = {self.tokenizer.eos_token_id, *end_tokens(model, model)} - {None}
+        self.end_tokens = sorted(token for token in ends if 0 <= token < text.vocab_size)
+        self.most_together = most_together(self.model)
+        self.fits_static = self.most_together > 0 and self.model._can_compile_fullgraph  # the library's name for that
+        self.positions: int | None = getattr(text, "max_position_embeddings", None)
+        # A grammar must be able to end: where nothing else does, padding is its end.
+        tokenizer_info = xgrammar.TokenizerInfo.from_huggingface(
+            self.tokenizer, vocab_size=text.vocab_size, stop_token_ids=self.end_tokens or [PADDING]
+        )
         self.grammars = xgrammar.GrammarCompiler(tokenizer_info)
-        ends = self.model.generation_config.eos_token_id
-        self.end_tokens = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
-        self.padding = next(t for t in (self.tokenizer.pad_token_id, *sorted(self.end_tokens)) if t is not None)
-        self.positions: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Answer the batch; rows that share a schema and a nucleus are generated together."""
+        """Answer the batch; rows that share schema, nucleus and limit are generated together where that changes no answer."""
         # Here and not at the start: Ray Data calls from another thread, and OpenMP counts threads for each of them.
         torch.set_num_threads(self.threads)
         requests = batch.to_pylist()
@@ -107,21 +112,31 @@ class TransformersEngine:
             if error := fault or too_long(len(prompt), request["max_tokens"], self.positions):
                 rows[index] = {"request_id": request["request_id"], "error": error, "input_tokens": len(prompt)}
             else:
-                groups.setdefault((request["json_schema"], request["top_p"]), []).append(index)
-        for (json_schema, top_p), indexes in groups.items():
-            answered = self.answer([requests[i] for i in indexes], [prompts[i] for i in indexes], json_schema, top_p)
+                alone = len(prompt) + request["max_tokens"] > self.most_together
+                key = (request["json_schema"], request["top_p"], request["max_tokens"], index if alone else None)
+                groups.setdefault(key, []).append(index)
+        for (json_schema, top_p, limit, _), indexes in groups.items():
+            sharing = [requests[i] for i in indexes], [prompts[i] for i in indexes]
+            answered = self.answer(*sharing, json_schema, top_p, limit)
             for index, completion in zip(indexes, answered, strict=True):
                 rows[index] = completion
         return completions(rows)
 
     @torch.inference_mode()
     def answer(
-        self, requests: list[dict[str, Any]], prompts: list[list[int]], json_schema: str | None, top_p: float
+        self,
+        requests: list[dict[str, Any]],
+        prompts: list[list[int]],
+        json_schema: str | None,
+        top_p: float,
+        limit: int,
     ) -> list[dict[str, Any]]:
         """Generate one completion a request, in their order; `prompts` are their tokens."""
         started = time.perf_counter()
-        prefix = shared_prefix(prompts)
-        input_ids, attention_mask = self.pad(prompts, len(prefix))
+        width = max(map(len, prompts))
+        padding = [width - len(prompt) for prompt in prompts]
+        input_ids = torch.tensor([[PADDING] * pad + prompt for pad, prompt in zip(padding, prompts, strict=True)])
+        attention_mask = torch.tensor([[0] * pad + [1] * (width - pad) for pad in padding])
         samplers = LogitsProcessorList()
         if json_schema:
             samplers.append(GrammarProcessor(self.grammars.compile_grammar(grammar(json_schema))))
@@ -132,23 +147,28 @@ class TransformersEngine:
             remember=any(r["decision"] for r in requests),
         )
         samplers.append(seeded)
-        longest = [request["max_tokens"] for request in requests]
+        ends = self.end_tokens or ([PADDING] if json_schema else [])
         output = self.model.generate(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            past_key_values=self.cache(prefix, len(prompts), input_ids.shape[1] + max(longest)),
-            max_new_tokens=max(longest),
-            pad_token_id=self.padding,
-            do_sample=False,
+            generation_config=GenerationConfig(
+                max_new_tokens=limit,
+                do_sample=False,
+                use_cache=True,
+                pad_token_id=PADDING,
+                eos_token_id=ends or None,
+            ),
             logits_processor=samplers,
+            **self.cache(shared_prefix(prompts), padding, width + limit),
         )
         seconds = (time.perf_counter() - started) / len(requests)
-        drawn = output[:, input_ids.shape[1] :].tolist()
+        drawn = output[:, width:].tolist()
         logprobs = torch.stack(seeded.logprobs, dim=1).tolist() if seeded.logprobs else [[]] * len(requests)
-        rows = zip(requests, prompts, longest, drawn, logprobs, strict=True)
+        rows = zip(requests, prompts, drawn, logprobs, strict=True)
         return [
-            self.completion(r, len(p), tokens[:limit], seconds) | {"confidence": self.confidence(r, tokens, spelled)}
-            for r, p, limit, tokens, spelled in rows
+            self.completion(request, len(prompt), tokens, ends, seconds)
+            | {"confidence": self.confidence(request, tokens, spelled)}
+            for request, prompt, tokens, spelled in rows
         ]
 
     def confidence(self, request: dict[str, Any], tokens: list[int], logprobs: list[float]) -> float | None:
@@ -158,36 +178,31 @@ class TransformersEngine:
         spoken = zip(tokens, logprobs, strict=False)
         return confidence(request["decision"], [(self.tokenizer.decode([token]), logprob) for token, logprob in spoken])
 
-    def pad(self, prompts: list[list[int]], prefix: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pad after the shared prefix, so that one cached prefix fits every row. Both tensors are (rows, tokens)."""
-        width = max(map(len, prompts))
-        input_ids = np.full((len(prompts), width), self.padding)
-        attention_mask = np.zeros((len(prompts), width), dtype=np.int64)
-        for row, prompt in enumerate(prompts):
-            start = width - (len(prompt) - prefix)
-            input_ids[row, :prefix], input_ids[row, start:] = prompt[:prefix], prompt[prefix:]
-            attention_mask[row, :prefix] = attention_mask[row, start:] = 1
-        return torch.from_numpy(input_ids), torch.from_numpy(attention_mask)
-
-    def cache(self, prefix: list[int], rows: int, tokens: int) -> Cache:
+    def cache(self, prefix: list[int], padding: list[int], tokens: int) -> dict[str, StaticCache]:
         """Room for the keys and values of (rows, tokens), those of the shared prefix computed once and filled in.
 
-        Allocated as a whole: a cache that grows is copied at every step, which took 70% of the time of long prompts.
+        Allocated as a whole: a cache that grows is copied at every step, which took 70% of the time of long prompts. A model
+        that does not fit it makes its own. Each row's prefix stands behind its padding, where the library would have put it.
         """
+        if not self.fits_static:
+            return {}
         cache = StaticCache(config=self.model.config, max_cache_len=tokens)
         if prefix:
-            shared = DynamicCache(config=self.model.config)
+            shared = DynamicCache()  # told nothing of windows, it keeps what is before them too
             self.model(input_ids=torch.tensor([prefix]), past_key_values=shared)
+            at = (torch.arange(len(prefix)) - torch.tensor(padding).unsqueeze(1)).clamp(min=0)
             for index, layer in enumerate(shared.layers):
-                keys, values = (states.expand(rows, -1, -1, -1) for states in (layer.keys, layer.values))
+                if not layer.is_initialized:  # it attends to something else than the text
+                    continue
+                keys, values = (states[0][:, at].transpose(0, 1) for states in (layer.keys, layer.values))
                 cache.update(keys, values, index)
-        return cache
+        return {"past_key_values": cache}
 
     def completion(
-        self, request: dict[str, Any], input_tokens: int, tokens: list[int], seconds: float
+        self, request: dict[str, Any], input_tokens: int, tokens: list[int], ends: list[int], seconds: float
     ) -> dict[str, Any]:
         """One row of `tables.COMPLETIONS`."""
-        stop = next((i for i, token in enumerate(tokens) if token in self.end_tokens), None)
+        stop = next((i for i, token in enumerate(tokens) if token in ends), None)
         kept = tokens if stop is None else tokens[:stop]
         return {
             "request_id": request["request_id"],

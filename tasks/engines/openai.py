@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from infra import storage
 from tasks.engines import MOST_ROWS, Answer, EngineSection
 from tasks.errors import ModelError
-from tasks.section import Variable, WebAddress, Words
+from tasks.section import Variable, WithUser, Words
 
 Parameter = Literal["temperature", "top_p", "max_tokens", "seed"]
 PARAMETERS: tuple[Parameter, ...] = ("temperature", "top_p", "max_tokens", "seed")
@@ -35,7 +36,7 @@ class OpenAI(EngineSection):
     )
 
     kind: Literal["openai"]
-    base_url: WebAddress
+    base_url: WithUser
     model: Words
     revision: Words = "unversioned"
     key_variable: Variable = "OPENAI_API_KEY"
@@ -60,22 +61,32 @@ class OpenAI(EngineSection):
         names = {ours: self.parameters.get(ours, ours) for ours in PARAMETERS}
         return {ours: name for ours, name in names.items() if name}
 
+    @property
+    def address(self) -> str:
+        """Where it is asked, as it may be written: without a user and a password."""
+        return storage.shown(self.base_url)
+
     def identity(self) -> str:
         """The model, where it is asked, whether it tells log-probabilities, and which parameters it is sent."""
         names = self.names()
         renamed = "".join(f" {ours} as {name}" for ours, name in names.items() if ours != name)
         unsent = "".join(f" without {ours}" for ours in PARAMETERS if ours not in names)
         logprobs = "" if self.logprobs else " without logprobs"
-        return f"{self.weights()} {self.base_url.rstrip('/')}{logprobs}{renamed}{unsent}"
+        return f"{self.weights()} {self.address.rstrip('/')}{logprobs}{renamed}{unsent}"
 
     def weights(self) -> str:
         """The model and its revision, taken to be the same behind every endpoint."""
         return f"{self.model}@{self.revision}"
 
     def check(self, runs_here: bool) -> None:
-        """Where it runs here, find the endpoint's key."""
+        """Where it runs here, find the endpoint's key; elsewhere nothing secret can be in its address, which is handed over."""
         if runs_here:
             self.key()
+        elif self.address != self.base_url:
+            raise ModelError(
+                f"model {self.model}: a user or a password is in its address {self.address}, which would be written for the "
+                f"cluster; take it out, and put a key into the environment variable {self.key_variable} there"
+            )
 
     def key(self) -> str:
         """The endpoint's key, without blanks and line ends around it.
@@ -86,13 +97,13 @@ class OpenAI(EngineSection):
         key = os.environ.get(self.key_variable, "").strip()
         if not key:
             raise ModelError(
-                f"model {self.model}: no key for {self.base_url}; put it into the environment variable "
+                f"model {self.model}: no key for {self.address}; put it into the environment variable "
                 f"{self.key_variable}, or name another one as `key_variable`"
             )
         if not re.fullmatch("[!-~]+", key):
             raise ModelError(
                 f"model {self.model}: the environment variable {self.key_variable} holds no key: blanks, line ends and "
-                f"characters beyond ASCII are in no key; put the key for {self.base_url} there anew"
+                f"characters beyond ASCII are in no key; put the key for {self.address} there anew"
             )
         return key
 

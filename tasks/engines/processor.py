@@ -19,7 +19,7 @@ from tasks.engines.blocks import commit, completions, read
 from tasks.engines.chat import confidence, too_long
 from tasks.engines.grammar import grammar
 from tasks.engines.templates import load_form, prompt_tokens
-from tasks.engines.vllm import Vllm
+from tasks.engines.vllm import Vllm, lora_rank
 from tasks.tables import COMPLETIONS, REQUESTS
 
 
@@ -77,7 +77,7 @@ def processor_config(engine: Vllm) -> vLLMEngineProcessorConfig:
 
 
 def engine_arguments(engine: Vllm) -> dict[str, Any]:
-    """Give the arguments of vLLM's engine.
+    """Give the arguments of vLLM's engine; of a model's generation_config.json, which may say how to sample, only end tokens count.
 
     On CPUs compiling costs more than it saves on runs of minutes, and a prompt must be read in one piece: vLLM 0.29 dies
     when it reads part of a prompt whose request has a seed ("CPU Generator does not use offset").
@@ -89,8 +89,11 @@ def engine_arguments(engine: Vllm) -> dict[str, Any]:
         "pipeline_parallel_size": engine.pipeline_parallel,
         "enable_prefix_caching": engine.prefix_caching,
         "load_format": engine.load_format,
+        "generation_config": "vllm",
         "enable_lora": engine.lora is not None,
     }
+    if engine.lora:
+        arguments["max_lora_rank"] = lora_rank(engine.lora)
     if engine.device == "cpu":
         whole = max(engine.max_model_len, 2048)
         arguments |= {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": whole}

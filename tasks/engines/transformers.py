@@ -30,10 +30,13 @@ class Transformers(EngineSection):
         return checkpoint_identity(self.model)
 
     def check_requests(self, examples: Sequence[Example], runs_here: bool) -> None:
-        """Have its chat template write them: the folder is here, wherever it runs."""
-        from tasks.engines.templates import check_template, load_form  # noqa: PLC0415 (transformers takes seconds)
+        """Have its chat template write them, and load the model but for its weights: the folder is here, wherever it runs."""
+        from tasks.engines.causal import check_model  # noqa: PLC0415 (transformers takes seconds)
+        from tasks.engines.templates import check_template, load_form  # noqa: PLC0415
 
-        check_template(self.model, load_form(storage.resolve(self.model)), examples)
+        folder = storage.resolve(self.model)
+        check_template(self.model, load_form(folder), examples)
+        check_model(self.model, folder)
 
     def answering(self, store: str) -> Answer:
         """One actor with all CPUs of the cluster."""

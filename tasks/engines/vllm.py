@@ -1,5 +1,6 @@
 """A model that vLLM answers requests with, as the configuration names it; `processor` has it answer."""
 
+import json
 import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -10,12 +11,19 @@ from pydantic import Field
 
 from infra import storage
 from tasks.engines import Answer, EngineSection, Example
-from tasks.engines.checkpoints import checkpoint_identity
+from tasks.engines.checkpoints import checkpoint_folder, checkpoint_identity
 from tasks.engines.rendering import dated
 from tasks.errors import ModelError
 from tasks.section import LONGEST, Words
 
 logger = logging.getLogger(__name__)
+
+ADAPTER = "adapter_config.json"
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""The ranks that vLLM makes room for, its `MaxLoRARanks`."""
+PLAIN_LORA: dict[str, object] = {"peft_type": "LORA", "bias": "none", "use_dora": False, "modules_to_save": None}
+PLAIN_LORA |= {"rank_pattern": None, "alpha_pattern": None}
+"""What else an adapter may say: vLLM refuses one that says otherwise, or scales it as it was not trained (the last two)."""
 
 
 class Vllm(EngineSection):
@@ -68,7 +76,7 @@ class Vllm(EngineSection):
 
     def identity(self) -> str:
         """The model with its dtype, template and adapter, the length at which its answers are cut, and the day of a chat."""
-        adapter = f" lora {checkpoint_identity(self.lora, 'adapter_config.json')}" if self.lora else ""
+        adapter = f" lora {checkpoint_identity(self.lora, ADAPTER)}" if self.lora else ""
         dummy = " dummy weights" if self.load_format == "dummy" else ""
         day = dated(Path(self.source()) if self.is_folder() else None) if self.template == "chat" else ""
         # As tokens: before, vLLM made them of text by itself, others than these for some models.
@@ -95,12 +103,15 @@ class Vllm(EngineSection):
     def check(self, runs_here: bool) -> None:
         """Find the model, its adapter and, where it runs here, vLLM."""
         self.identity()
+        if self.lora:
+            lora_rank(self.lora)
         if runs_here and find_spec("vllm") is None:
             raise ModelError(f"model {self.model}: vLLM is not installed here; run `make install-vllm`")
 
     def check_requests(self, examples: Sequence[Example], runs_here: bool) -> None:
         """Have its template write them; of a model on the hub that runs elsewhere, only where it can be had here too."""
-        from tasks.engines.templates import check_template, load_form, load_tokenizer  # noqa: PLC0415 (takes seconds)
+        from tasks.engines.causal import check_generation_config  # noqa: PLC0415 (transformers takes seconds)
+        from tasks.engines.templates import check_template, load_form, load_tokenizer  # noqa: PLC0415
 
         try:
             load_tokenizer(self.source(), self.revision)
@@ -112,9 +123,30 @@ class Vllm(EngineSection):
             )
             return
         check_template(self.model, load_form(self.source(), self.revision, self.template), examples)
+        if self.is_folder():
+            check_generation_config(self.model, self.source())
 
     def answering(self, store: str) -> Answer:
         """Ray's processor for vLLM, between reading a block and committing it."""
         from tasks.engines.processor import vllm_answering  # noqa: PLC0415 (not installed everywhere)
 
         return vllm_answering(self, store)
+
+
+def lora_rank(adapter: str) -> int:
+    """The least rank of vLLM's that an adapter fits in, as its own file says; raises ModelError where vLLM does not take it."""
+    try:
+        told = json.loads((checkpoint_folder(adapter, ADAPTER) / ADAPTER).read_bytes())
+        rank, _, _ = (told[name] for name in ("r", "lora_alpha", "target_modules"))
+    except (ValueError, LookupError, TypeError):
+        raise ModelError(
+            f"adapter {adapter}: its {ADAPTER} is not what PEFT writes for a LoRA; mend it or leave `lora` out"
+        ) from None
+    for name, wanted in PLAIN_LORA.items():
+        if (said := told.get(name)) and said != wanted:
+            raise ModelError(f"adapter {adapter}: vLLM takes no `{name}` of {said}; merge it into the model's folder")
+    if type(rank) is not int or not 1 <= rank <= LORA_RANKS[-1]:
+        raise ModelError(
+            f"adapter {adapter}: vLLM takes ranks from 1 to {LORA_RANKS[-1]}, and its `r` is {rank}; use another one"
+        )
+    return next(room for room in LORA_RANKS if room >= rank)

@@ -7,7 +7,7 @@ Grain: one row per judgement by one annotator of one answer or pair, the ones th
 from tasks import warehouse
 from tasks.config import Config, Judge
 from tasks.engines.replies import FILTERS
-from tasks.judging.classifiers import classifier_rubric, mapping
+from tasks.judging.classifiers import CLASSIFIERS, classifier_rubric, mapping
 from tasks.judging.reading import FOUND, UNCLEAR, find_verdicts
 from tasks.judging.rubric import rubrics
 from tasks.tables import HARM_CATEGORIES, REQUESTS, VERDICTS, Cost, Ref
@@ -66,4 +66,7 @@ def read(judge: Judge, requests: warehouse.Source, completions: warehouse.Source
             VERDICTS, folder, "verdicts", said, annotator=judge.name, filters=filters, harm_categories=known
         )
     said["mapping"] = mapping(judge.format)
-    return warehouse.build(VERDICTS, folder, "classifier_verdicts", said, annotator=judge.name, filters=filters)
+    decision = CLASSIFIERS[judge.format].decision
+    return warehouse.build(
+        VERDICTS, folder, "classifier_verdicts", said, annotator=judge.name, filters=filters, decision=decision
+    )

@@ -6,6 +6,7 @@ Grain of its four datasets: PKU-SafeRLHF's (`prompts`, `qa`, `dual`, `single`).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from tasks.warehouse import Source, Tables
 SPLITS = ("train", "test")
 BY_RESPONDER = ("qa", "dual", "single")
 ANNOTATIONS = {
+    "annotated_prompts": "annotations/prompts.parquet",
     "responses": "annotations/responses.parquet",
     "verdicts": "annotations/verdicts.parquet",
     "labels": "annotations/labels.parquet",
@@ -30,7 +32,10 @@ ANNOTATIONS = {
     "stages": "annotations/stages.parquet",
     "dropped": "dropped.parquet",
 }
-"""The tables for analysts, every vote and every drop, by path in the release."""
+"""The tables for analysts, every vote and every drop, by path in the release; a file has the name of its table.
+
+By it they are views, but for those that have the name of a dataset.
+"""
 
 GATHERED = {
     "verdicts": ("label_verdicts", "preference_verdicts"),
@@ -87,8 +92,8 @@ def write_candidate(config: Config, stages: Sequence[Stage], version: str, finge
         with warehouse.opened(tables) as together:
             for path, selected, parameters in datasets(config):
                 warehouse.write(together.connection, selected, storage.join(uri, path), parameters)
-            for name, path in annotations(tables).items():
-                warehouse.write(together.connection, f"FROM {name}", storage.join(uri, path), {})
+            for path in annotations(tables).values():
+                warehouse.write(together.connection, f"FROM {Path(path).stem}", storage.join(uri, path), {})
             write_card(config, version, together, uri)
     return Candidate(version, uri, tuple(describe_files(uri)), fingerprint)
 

@@ -17,6 +17,7 @@ from tasks.release.manifest import NAME, lineage, point, read_manifest, versions
 
 logger = logging.getLogger(__name__)
 
+DATASETS = ("prompts", *BY_RESPONDER)
 WARNING = """-- Views over the releases. Start DuckDB in the storage folder: duckdb -init releases/catalog.sql
 -- DuckDB's shell does whatever this file says, and whoever can write the storage can write it: run it only where you trust
 -- them. `make sql` makes the same views itself and runs nothing of a storage.
@@ -66,10 +67,11 @@ def views(schema: str, release: str, paths: Iterable[str]) -> str:
     found: dict[tuple[str, str], list[str]] = {}
     for path in sorted(paths):
         folder, name = path.split("/", 1)[0], Path(path).stem
-        if folder in ("prompts", *BY_RESPONDER):
+        if folder in DATASETS:
             found.setdefault(("dataset", folder), []).append(f"{release}/{path}")
         elif name.isidentifier() and (folder == "annotations" or path == ANNOTATIONS["dropped"]):
-            found.setdefault(("annotation", name), []).append(f"{release}/{path}")
+            view = f"annotated_{name}" if name in DATASETS else name
+            found.setdefault(("annotation", view), []).append(f"{release}/{path}")
     lines = [f"CREATE SCHEMA IF NOT EXISTS {schema};\n"]
     for (kind, table), files in found.items():
         template = (Path(__file__).parent / "templates" / f"{kind}.sql").read_text()

@@ -106,9 +106,7 @@ def tell_missing(uri: str, version: str) -> None:
 
 def newest_published(root: str) -> Pointer | None:
     """A pointer to the newest release whose claim says that it was published, and whose manifest is one; None if none is."""
-    for version in sorted(
-        versions(root), key=lambda version: list(map(int, re.findall("[0-9]+", version))), reverse=True
-    ):
+    for version in sorted(versions(root), key=order, reverse=True):
         with suppress(StorageError, *storage.FAULTS):
             if storage.read_bytes(claim_address(root, version)) == PUBLISHED:
                 folder = storage.join(root, "releases", version)
@@ -116,6 +114,11 @@ def newest_published(root: str) -> Pointer | None:
                 sha256 = hashlib.sha256(storage.read_bytes(storage.join(folder, NAME))).hexdigest()
                 return Pointer(version=version, manifest_sha256=sha256)
     return None
+
+
+def order(version: str) -> list[int]:
+    """What versions are sorted by: `.10` comes after `.9`."""
+    return list(map(int, re.findall("[0-9]+", version)))
 
 
 def claim_address(root: str, version: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,8 @@ from tasks.release.manifest import (
     is_of_desktop,
     lineage,
     misfits,
+    order,
+    point,
     published,
     read_manifest,
 )
@@ -108,13 +111,25 @@ def equal_address(root: str, fingerprint: str) -> str:
 
 
 def next_version(root: str, fingerprint: str, day: date | None = None) -> str:
-    """The day, today in UTC, as `YYYY.MM.DD`, with `.N` where that is taken by a release of another `fingerprint`."""
-    today = (day or datetime.now(UTC)).strftime("%Y.%m.%d")
-    version, number = today, 0
-    while not free(root, version, fingerprint):
-        number += 1
-        version = f"{today}.{number}"
-    return version
+    """The day, today in UTC, as `YYYY.MM.DD`, with `.N` where that is taken by a release of another `fingerprint`.
+
+    It comes after the latest one, whatever the clock says and whoever was killed while it published.
+
+    Raises:
+        StorageError: the claim or the pointer is broken.
+    """
+    today, number = (day or datetime.now(UTC)).strftime("%Y.%m.%d"), 0
+    latest = point(root)
+    if latest is not None and latest.version[: len(today)] >= today:
+        today, number = latest.version[: len(today)], [*order(latest.version), 0][3] + 1
+    numbered = (f"{today}.{number}" if number else today for number in count(number))
+    return next(version for version in numbered if free(root, version, fingerprint))
+
+
+def is_past(root: str, version: str) -> bool:
+    """Whether the latest release is `version` or a later one; raises StorageError where the pointer is broken."""
+    latest = point(root)
+    return latest is not None and order(version) <= order(latest.version)
 
 
 def free(root: str, version: str, fingerprint: str) -> bool:
@@ -153,20 +168,22 @@ def publish(
     stages: Sequence[Stage],
     root: str,
 ) -> Release:
-    """Claim the version, move the candidate to its place with the manifest last, then move the pointer.
+    """Claim the version, move the candidate to its place with the manifest last, then move the pointer, but never back.
 
     Of several runs that publish one version exactly one gets the claim. `files` are all that the candidate had when it was
     judged, and all that may be published. `verdict` is the gate's, as it goes into the manifest; `verdict["said"]` sums it
     up for people. `decision` is the approval, where one was asked for.
 
     Raises:
-        StorageError: another run has this version, a file is not what was judged, or the folder cannot be written.
+        StorageError: another run has this version or a later one, a file is not what was judged, or the folder cannot be
+            written.
     """
     address = storage.join(root, "releases", candidate.version)
     try:
         known = lineage(root)
-        if candidate.version in known or not claim(root, candidate):
-            raise StorageError(f"{address}: another run has this version; run again for the next one")
+        taken = f"{address}: another run has this version, or a later one; run again for the next one"
+        if candidate.version in known or is_past(root, candidate.version) or not claim(root, candidate):
+            raise StorageError(taken)
         storage.remove_files(list(filter(is_of_desktop, storage.listing(candidate.uri))))
         hold_to(candidate.uri, files)
         content = json.dumps(
@@ -183,6 +200,8 @@ def publish(
         read_manifest(address, sha256)
         views = catalog(root, candidate.version, known | {candidate.version: sha256})
         storage.write_bytes(storage.join(root, "releases", "catalog.sql"), views.encode())
+        if is_past(root, candidate.version):  # one that was published while this one was hashed
+            raise StorageError(taken)
         pointer = {"version": candidate.version, "manifest_sha256": sha256}
         storage.write_bytes(storage.join(root, "releases", "latest.json"), json.dumps(pointer).encode())
         # Nobody has that fingerprint: the version stays this release's, wherever the pointer is moved by hand.

@@ -9,12 +9,11 @@ Run as `python -m tasks.release.shell STORAGE`.
 import os
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from infra import storage
-from tasks.errors import SafePairsError, one_line
+from infra import leftovers, proxies, storage
+from tasks.errors import SafePairsError, StorageError
 from tasks.release.catalog import current_catalog
 
 CREDENTIALS = """CREATE SECRET (
@@ -37,7 +36,7 @@ def extension(name: str) -> Path:
 def main(root: str) -> None:
     """Start the shell; its exit code is ours."""
     if fault := storage.root_fault(root):
-        sys.exit(f"error: {one_line(root)}: {fault}")
+        sys.exit(f"error: {StorageError(f'{root}: {fault}')}")
     folder = storage.resolve(root)
     try:
         views = current_catalog(folder)
@@ -47,11 +46,16 @@ def main(root: str) -> None:
         sys.exit(f"error: no release in {root}; run `make demo` or set STORAGE")
     remote = "://" in folder
     start = f"LOAD '{extension('httpfs')}';\n{CREDENTIALS}" if remote else ""
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as init:
-        init.write(f".bail off\n{start}{views}")  # a release that lacks a file leaves the others alone
-        init.flush()
+    with leftovers.folder() as scratch:
+        spill = f"SET temp_directory = '{str(scratch / 'spill').replace(chr(39), chr(39) * 2)}';\n"
+        init = scratch / "init.sql"
+        init.write_text(f".bail off\n{spill}{start}{views}")  # a release that lacks a file leaves the others alone
         shell = os.path.join(os.path.dirname(sys.executable), "duckdb")
-        sys.exit(subprocess.run([shell, "-init", init.name], cwd=None if remote else folder, check=False).returncode)
+        environment = proxies.environment_for(os.environ.get("AWS_ENDPOINT_URL", ""))
+        started = subprocess.run(
+            [shell, "-init", str(init)], cwd=None if remote else folder, env=environment, check=False
+        )
+        sys.exit(started.returncode)
 
 
 if __name__ == "__main__":

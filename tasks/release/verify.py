@@ -10,11 +10,11 @@ import logging
 import sys
 from collections.abc import Iterator
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from infra import storage
+from infra.terminal import terminal
 from tasks import warehouse
 from tasks.errors import StorageError, one_line
 from tasks.people.exports import exported
@@ -93,7 +93,7 @@ def main(address: str) -> None:
     except StorageError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
-    Console(highlight=False).print(table if table.row_count else f"{root}: all is as it was written", soft_wrap=True)
+    terminal().print(table if table.row_count else f"{one_line(root)}: all is as it was written", soft_wrap=True)
     sys.exit(1 if table.row_count else 0)
 
 

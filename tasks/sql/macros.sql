@@ -135,6 +135,10 @@ if(answer IS NULL, to_json(prompt), to_json([prompt, answer]));
 CREATE OR REPLACE MACRO response_id(prompt, response) AS
 sha256(sha256(prompt) || response);
 
+-- What identifies a pair: the first of its two answers is the one whose identifier comes first.
+CREATE OR REPLACE MACRO pair_id(responder, response_0_id, response_1_id) AS
+sha256(concat_ws(' ', responder, response_0_id, response_1_id));
+
 -- PKU-SafeRLHF's digest of an answer, as it is published: two answers may share it.
 CREATE OR REPLACE MACRO published_digest(prompt, response) AS
 sha256(prompt || response);

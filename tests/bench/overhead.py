@@ -135,6 +135,11 @@ def like_for_like(folder: Path, config: Path, rounds: int) -> None:
     print(f"    stages take {best['stages'] / best['bare']:.2f} times the bare script (best of {rounds})")
 
 
+def measured(name: str, seconds: float, peak: float) -> str:
+    """One stage as a line, which `compare.py` reads."""
+    return f"    {name:45} {seconds:6.1f} s {peak:6.0f} MiB"
+
+
 def whole(config: Path) -> None:
     """Cut (b), and its resumption: the command line as users give it."""
     for title in ("(b) the whole flow", "    the same again, all answered"):
@@ -143,12 +148,12 @@ def whole(config: Path) -> None:
         def heard(line: str, at: float, memory: Memory, laps: list[tuple[float, str]] = laps) -> None:
             if "Finished in state" in line:
                 name = line.split("'")[1]
-                print(f"    {name:45} {at - laps[-1][0]:6.1f} s {memory.lap():6.0f} MiB", flush=True)
+                print(measured(name, at - laps[-1][0], memory.lap()), flush=True)
                 laps.append((at, name))
 
         print(title, flush=True)
         seconds, peak = run("-m", "flows.pipeline", str(config), heard=heard)
-        print(f"    {'all':45} {seconds:6.1f} s {peak:6.0f} MiB")
+        print(measured("all", seconds, peak))
 
 
 def main() -> None:

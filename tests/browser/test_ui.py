@@ -1,10 +1,6 @@
-import os
-import subprocess
-
 import pytest
 
 from tests.browser.walk import BLOCK_ROWS, REQUESTS, Walk, walk
-from tests.conftest import ROOT
 from tests.served import Site, ask
 from tests.waiting import becomes, until
 
@@ -45,15 +41,10 @@ def tasks(site: Site, walked: Walk, execution: int) -> list[tuple[str, str]]:
     )
 
 
-def test_the_deployment_has_the_schedule_that_it_is_given_and_at_night_if_none_is(site: Site) -> None:
+def test_the_deployment_has_the_schedule_that_it_is_given(site: Site) -> None:
     named = {"name": {"any_": ["nightly"]}}
     (nightly,) = ask(site.api, "/deployments/filter", deployments=named)
     assert [entry["schedule"]["cron"] for entry in nightly["schedules"]] == [site.cron]
-    given = {"PORT", "CRON", "CONFIG", "PROMPTS", "STORAGE"}
-    environment = {name: value for name, value in os.environ.items() if name not in given}
-    command = ["make", "--dry-run", "serve"]
-    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-    assert "infra.serve '4200' '0 3 * * *' 'flows/configs/demo.toml' '' ''" in told
 
 
 def test_a_failed_run_goes_on_where_it_was_when_retry_is_pressed(site: Site, walked: Walk) -> None:

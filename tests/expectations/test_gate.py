@@ -1,15 +1,18 @@
 import json
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from expectations import agreement
 from expectations.failing import failing_rows
-from expectations.gate import SUITES, examine, open_candidate
+from expectations.gate import FILES, RECOUNT_COLUMNS, SUITES, examine, open_candidate, recounts
 from expectations.outcome import GateOutcome, RuleResult
 from expectations.rules import SQL
 from tasks.config import AgreementThreshold, EngineErrors, Gate
@@ -22,6 +25,7 @@ Run = tuple[Path, Release, list[Stage]]
 
 DUAL, QA, SINGLE = "dual/scripted-a/train", "qa/scripted-a/train", "single/scripted-a/train"
 RESPONSES, VERDICTS, AGREEMENT = "annotations/responses", "annotations/verdicts", "annotations/agreement"
+ANNOTATED = "annotations/prompts"
 
 
 class Defect(NamedTuple):
@@ -63,6 +67,9 @@ DEFECTS = {
     "single.single_twice": Defect(SINGLE, doubled=True),
     "prompts.prompts_blank": Defect("prompts/train", "prompt = ''"),
     "prompts.prompt_unique": Defect("prompts/train", doubled=True),
+    "annotated_prompts.language_known": Defect(ANNOTATED, "language = 'english'"),
+    "annotated_prompts.split_known": Defect(ANNOTATED, "split = 'Train'"),
+    "annotated_prompts.prompt_id_unique": Defect(ANNOTATED, doubled=True),
     "responses.request_id_unique": Defect(RESPONSES, doubled=True),
     "responses.language_known": Defect(RESPONSES, "language = 'english'"),
     "verdicts.verdicts_say_nothing": Defect(VERDICTS, "is_safe = NULL, winner = NULL, problem = NULL"),
@@ -75,6 +82,7 @@ DEFECTS = {
     "dropped.reason_not_null": Defect("dropped", "reason = NULL"),
     "release.release_counts": Defect("annotations/stages", "rows_in = rows_in + 1", where="stage = 'people_to_labels'"),
     "release.release_leak": Defect("prompts/test", f"prompt = {LEAKED}"),
+    "release.release_prompt_orphans": Defect(ANNOTATED, "prompt_source = 'elsewhere'"),
     "release.release_qa_orphans": Defect(QA, "prompt = prompt || ' indeed'"),
     "release.release_dual_orphans": Defect(QA, "response_source = 'other'"),
     "release.release_single_orphans": Defect(SINGLE, "response_0_source = 'other'"),
@@ -86,6 +94,7 @@ DEFECTS = {
     "release.release_missing_answers": Defect(RESPONSES, "response = 'Never said.'"),
 }
 KEYS = {
+    "annotations/prompts": ("prompt_id", "prompt"),
     "prompts": ("prompt",),
     "qa": ("sha256",),
     "dual": ("response_0_sha256",),
@@ -111,7 +120,7 @@ def plant(uri: str) -> dict[str, set[object]]:
     planted: dict[str, set[object]] = {}
     for file in dict.fromkeys(defect.file for defect in DEFECTS.values()):
         path, taken = f"{uri}/{file}.parquet", [0]
-        (keys,) = (keys for table, keys in KEYS.items() if table in file.split("/"))
+        keys = next(keys for table, keys in KEYS.items() if table == file or table in file.split("/"))
         with duckdb.connect() as connection:
             connection.execute(f"CREATE TABLE rows AS SELECT row_number() OVER () AS place, * FROM '{path}'")
             for rule, (_, spoiled, doubled, where) in ((r, d) for r, d in DEFECTS.items() if d.file == file):
@@ -272,27 +281,78 @@ def test_a_stage_that_nothing_recounts_and_a_recount_of_no_stage_are_refused(
         assert [row[0] for row in failing(connection, "release_counts")] == [stage]
 
 
-@pytest.mark.parametrize(
-    ("file", "stage"),
-    [
-        ("prompts/train", "sources_to_prompts"),
-        ("annotations/responses", "prompts_to_responses"),
-        ("annotations/labels", "responses_to_labels"),
-        (QA, "labels_to_pairs"),
-        ("annotations/preferences", "pairs_to_preferences"),
-        (DUAL, "pairs_to_preferences"),
-        ("dropped", None),
-    ],
-)
-def test_a_row_that_is_lost_anywhere_is_missed_by_its_stage(
-    candidate: Candidate, tmp_path: Path, file: str, stage: str | None
+PERSONS = "CASE WHEN {0} <= 3 THEN 'person' ELSE annotator_kind END AS annotator_kind"
+TAKES = 4
+"""Rows of each table that are taken away, one at a time."""
+
+
+@pytest.fixture(scope="module")
+def counted(candidate: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The gate's database of a candidate for which persons said three things of answers, and three of pairs."""
+    folder = tmp_path_factory.mktemp("counted")
+    copied = copy(candidate, folder)
+    place = "row_number() OVER (PARTITION BY question = 'harm' ORDER BY verdict_id)"
+    path = f"{copied.uri}/{VERDICTS}.parquet"
+    replace_rows(path, f"SELECT * REPLACE ({PERSONS.format(place)}) FROM '{path}'")
+    path = f"{copied.uri}/annotations/stages.parquet"
+    said = "if(stage LIKE 'people_%', 3, {0}) AS {0}"
+    replace_rows(path, f"SELECT * REPLACE ({said.format('rows_in')}, {said.format('rows_kept')}) FROM '{path}'")
+    with opened(copied, folder) as connection:
+        assert not failing(connection, "release_counts")
+        yield connection
+
+
+@contextmanager
+def changed(connection: duckdb.DuckDBPyConnection, **tables: str) -> Iterator[dict[str, set[tuple[Any, ...]]]]:
+    """What the recounts say, by stage, with the rows of `tables` that a query gives in place of their own."""
+    try:
+        for name, rows in tables.items():
+            connection.execute(f"CREATE TEMP TABLE {name} AS {rows}")
+        told = pa.Table.from_pylist(list(recounts(connection)), schema=RECOUNT_COLUMNS)
+        connection.register("told", told).execute("CREATE TEMP TABLE recounted AS FROM told")
+        found: dict[str, set[tuple[Any, ...]]] = {}
+        for row in told.to_pylist():
+            found.setdefault(row["stage"], set()).add((row["rows_in"], row["rows_kept"]))
+        yield found
+    finally:
+        for name in ("recounted", *tables):
+            connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
+
+
+@pytest.mark.parametrize("recount", sorted((SQL / "recounts").glob("*.sql")), ids=lambda path: path.stem)
+def test_a_row_that_is_taken_from_any_table_of_a_recount_is_missed(
+    counted: duckdb.DuckDBPyConnection, recount: Path
 ) -> None:
-    copied = copy(candidate, tmp_path)
-    path = f"{copied.uri}/{file}.parquet"
-    ((lost,),) = duckdb.read_parquet(path).limit(1).select("stage" if file == "dropped" else f"'{stage}'").fetchall()
-    replace_rows(path, f"FROM '{path}' OFFSET 1")
-    with opened(copied, tmp_path) as connection:
-        assert lost in {row[0] for row in failing(connection, "release_counts")}
+    tables = FILES.keys() & re.findall(r"(?:FROM|JOIN) (\w+)", recount.read_text())
+    assert tables
+    for name in tables:
+        seen = "annotator_kind = 'person'" if name == "verdicts" else "TRUE"
+        places = f"SELECT place FROM (SELECT *, row_number() OVER () - 1 AS place FROM {name}) WHERE {seen}"
+        rows = [place for (place,) in counted.execute(places).fetchall()]
+        for place in rows[:: max(1, len(rows) // TAKES)]:
+            left = f"(FROM main.{name} LIMIT {place}) UNION ALL (FROM main.{name} OFFSET {place + 1})"
+            with changed(counted, **{name: left}):
+                assert failing(counted, "release_counts"), (name, place)
+
+
+def test_no_recount_stands_on_what_its_stage_says_of_itself(counted: duckdb.DuckDBPyConnection) -> None:
+    with changed(counted) as before:
+        pass
+    for stage in before:
+        more = f"FROM main.dropped UNION ALL (SELECT * REPLACE ('{stage}' AS stage) FROM main.dropped LIMIT 1)"
+        with changed(counted, dropped=more, stages="FROM main.stages LIMIT 0") as after:
+            assert after[stage] == before[stage]
+
+
+def test_an_answer_that_is_in_no_pair_and_was_not_left_out_is_missed_by_its_stage(
+    counted: duckdb.DuckDBPyConnection,
+) -> None:
+    fewer = ", ".join(
+        f"{rows} - CAST(stage = 'pairs_to_preferences' AS BIGINT) AS {rows}" for rows in ("rows_in", "rows_kept")
+    )
+    lost = {name: f"FROM main.{name} OFFSET 1" for name in ("preferences", "dual")}
+    with changed(counted, stages=f"SELECT * REPLACE ({fewer}) FROM main.stages", **lost):
+        assert {row[0] for row in failing(counted, "release_counts")} == {"labels_to_pairs"}
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,15 @@ from expectations.gate import examine, open_candidate
 from expectations.loading import load_all
 from expectations.outcome import GateOutcome, why_refused
 from expectations.rules import SQL
-from tasks.config import Gate
-from tasks.release.candidate import Candidate, describe_files
+from tasks import warehouse
+from tasks.card.card import sections
+from tasks.card.languages import languages
+from tasks.config import Gate, load
+from tasks.release.candidate import ANNOTATIONS, Candidate, describe_files
 from tasks.release.catalog import views
+from tasks.tables import PAIRS, RESOLVED, Ref
 from tests.expectations.small import alone, candidate_of, copy, replace_rows, share
+from tests.tasks.rows import make
 
 PROMPTS = [f"How do I plant {number} tulips?" for number in range(6)]
 RESPONDERS = ("scripted-a", "scripted-b")
@@ -129,6 +134,20 @@ def test_the_card_loads_from_any_folder_or_the_folder_is_named_as_the_fault(
     assert {row["in_place"] for row in loaded} == {not any(pattern in folder for pattern in ("[", "**"))}
     assert not any(row["said"] for row in loaded)
     assert all(row["rows"] for row in loaded)
+
+
+def test_the_card_can_be_written_again_from_the_files_of_its_release_alone(
+    candidate: Candidate, tmp_path: Path
+) -> None:
+    tables: dict[str, Any] = {Path(path).stem: Ref(f"{candidate.uri}/{path}", 0, "") for path in ANNOTATIONS.values()}
+    tables["pairs"] = warehouse.build(PAIRS, str(tmp_path), "pairs", tables)
+    tables["opinions"] = warehouse.table("opinions", {"verdicts": tables["verdicts"]})
+    tables["resolved"] = make(RESOLVED, [])  # of two answers to a prompt no preference goes round in a circle
+    card = (Path(candidate.uri) / "README.md").read_text()
+    config = load(str(Path(candidate.uri).parents[2] / "config.toml"))
+    for name, section in sections(config, candidate.version, tables).items():
+        assert section.text in card, name
+    assert "| en |" in languages(tables).text
 
 
 def test_loading_leaves_no_file_behind(candidate: Candidate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

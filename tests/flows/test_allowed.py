@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from flows.pipeline import pipeline
-from flows.running.allowed import SERVED, SHIPPED, VARIABLES, allow, check_allowed
+from flows.running.allowed import SERVED, SHIPPED, VARIABLES, allow, check_allowed, given
+from infra.storage import shown
 from tasks.errors import ConfigError
 
 DEPLOYMENT = "PREFECT__RUNTIME__DEPLOYMENT__ID"
@@ -58,6 +59,16 @@ def test_runs_of_a_served_deployment_may_what_it_was_started_with_and_no_more(
     for name, value in {"config": "other.toml", "prompts": "s3://bucket/a", "storage": "."}.items():
         with pytest.raises(ConfigError):
             check_allowed({name: value})
+
+
+def test_a_credential_in_prompts_stands_in_no_parameter_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    for prompts in ("https://me:secret@h/a.csv", "https://h/a.csv?sig=secret"):
+        allow({"prompts": prompts})
+        assert given("prompts", shown(prompts)) == prompts
+        assert "secret" not in shown(prompts)
+        assert given("prompts", "https://h/b.csv") == "https://h/b.csv"
+        assert given("prompts", None) is None
+        assert given("storage", "s3://b/a") == "s3://b/a"
 
 
 def test_the_flow_of_a_deployment_refuses_before_it_reads(

@@ -1,12 +1,17 @@
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
-from flows.running.review import main, pull
+from flows.running.reports import print_summary
+from flows.running.review import main, named, pull
 from tasks import config as configs
 from tasks.errors import ConfigError
-from tests.conftest import write_config
+from tasks.release.release import Release
+from tasks.tables import Ref, Stage
+from tests.conftest import ROOT, write_config
 from tests.tasks.people.exports import SAFE, UNSAFE, annotation, export
 from tests.tasks.people.test_review import project_in
 
@@ -35,6 +40,52 @@ def test_exports_are_taken_in_counted_and_the_next_step_is_named(
     assert len(list((storage / "people").iterdir())) == 1
     run(monkeypatch, config, "--pull", "--import", str(saved))
     assert capsys.readouterr() == first
+
+
+@pytest.mark.parametrize("name", ["v[old]", "x[/y]z", ":smile: [bold]b", "[link=https://a.org]c"])
+def test_what_users_name_is_printed_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name.replace("/", "")
+    config = write_config(tmp_path, storage=folder)
+    project = project_in(folder)
+    saved = folder / f"{name}.json"
+    saved.parent.mkdir(parents=True, exist_ok=True)
+    saved.write_bytes(export(annotation(UNSAFE)))
+    run(monkeypatch, config, "--import", str(saved))
+    monkeypatch.setattr("flows.running.reports.warehouse.rows", lambda *_: [{"stage": "a", "reason": name, "rows": 1}])
+    print_summary(
+        Release("1", f"{folder}/releases/{name}", f"passed {name}"), [Stage("a", "b", 1, 0, Ref("", 1, ""), {})]
+    )
+    printed = capsys.readouterr().out
+    assert f"taken in  {saved} as {folder}/people/" in printed
+    assert f"project   {project.uri}: " in printed
+    assert f"release   {folder}/releases/{name}\n" in printed
+    assert f"gate      passed {name}\n" in printed
+    assert f"│ a     │ {name}" in printed
+    (named,) = [line for line in printed.splitlines() if "make sql" in line]
+    assert shlex.split(named) == ["next", "make", "sql", f"STORAGE={folder}"]
+
+
+def test_there_is_one_console_which_takes_no_text_for_markup() -> None:
+    made = {path for room in ("flows", "tasks", "infra", "expectations") for path in (ROOT / room).rglob("*.py")}
+    assert {path.name for path in made if re.search(r"Console\(|rich import print", path.read_text())} == {
+        "terminal.py"
+    }
+
+
+def test_files_are_named_as_in_a_shell_and_one_with_any_name_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["export (1).json", "it's.json", "a.json", "b.json", "v[1].json", "v1.json", "$HOME;x.json"]
+    for name in names:
+        Path(name).write_text("")
+    for name in [*names, "absent.json", "isn't.json", "s3://bucket/a.json", "nul'\0"]:
+        assert named(name) == [name]
+    assert named("'v[1].json' b.json") == ["v[1].json", "b.json"]
+    assert named("'export (1).json' a.json") == ["export (1).json", "a.json"]
+    assert named("?.json absent*.json s3://b/*.json") == ["a.json", "b.json", "absent*.json", "s3://b/*.json"]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_config
+from tests.conftest import ROOT, write_config
 from tests.processes import program
 
 LIMIT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
@@ -67,6 +69,15 @@ def test_a_server_that_does_not_start_in_time_is_one_line_at_the_flow_and_at_the
     assert all(LIMIT in error for error in ends[::2])
     assert ends[1::2] == ["ended with 2"] * 2
     assert not any("Traceback" in line for line in said)
+
+
+def test_an_address_of_a_server_with_which_prefect_cannot_be_imported_is_one_line() -> None:
+    environment = os.environ | {"PREFECT_API_URL": "http://me:secret@[::1/api"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import flows"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: PREFECT_API_URL: is no address of a server; mend it, or unset it\n"
 
 
 @pytest.mark.parametrize(("said", "limit"), [({}, "120"), ({LIMIT: "7"}, "7")], ids=["by itself", "by the user"])

@@ -1,3 +1,4 @@
+import getpass
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from infra import leftovers, storage
+from infra.user import have_name_and_home
 from tests.conftest import ROOT
 from tests.processes import program
 from tests.waiting import until
@@ -78,6 +80,46 @@ def test_what_a_killed_owner_started_is_swept_and_what_others_own_is_left() -> N
         assert not owned[2].exists()
         assert all(map(is_at_work, living[1]))
         assert (living[2] / "file").exists()
+
+
+def test_what_a_killed_process_could_not_hold_in_memory_is_swept_wherever_it_is(tmp_path: Path) -> None:
+    far = tmp_path / "a-folder-for-temporary-files"
+    far.mkdir()
+    environment = os.environ | {"TMPDIR": str(far)}
+    spills = "import os\nfrom infra import leftovers\nos.mkdir(leftovers.spill())\nos.kill(os.getpid(), 9)\n"
+    subprocess.run([sys.executable, "-c", spills], cwd=ROOT, env=environment, check=False)
+    assert len(list(far.rglob("*"))) == 2
+    subprocess.run([sys.executable, "-c", SWEEPS], cwd=ROOT, env=environment, check=True)
+    assert not list(far.iterdir())
+
+
+@pytest.mark.parametrize("home", [None, "/", "/no/where", "relative", "/dev/null"])
+def test_a_user_without_a_name_or_a_home_has_both(monkeypatch: pytest.MonkeyPatch, home: str | None) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, home or "")
+        monkeypatch.delenv(name)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    access = os.access
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("os.access", lambda path, mode: path != "/" and access(path, mode))  # as if not root
+    have_name_and_home()
+    assert getpass.getuser() == f"user-{os.getuid()}"
+    assert Path.home().is_dir()
+    assert Path.home().parent == Path(leftovers.spill()).parent
+    kept = Path.home()
+    have_name_and_home()
+    assert Path.home() == kept
+
+
+def test_a_user_with_a_name_and_a_home_keeps_both(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOGNAME", "grace")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    have_name_and_home()
+    assert (getpass.getuser(), Path.home()) == ("grace", tmp_path)
 
 
 def test_what_a_killed_server_of_a_deployment_started_is_swept(tmp_path: Path) -> None:

@@ -47,6 +47,13 @@ def test_a_login_that_others_can_read_or_that_is_none_is_one_line(tmp_path: Path
         serve.login(tmp_path)
 
 
+def test_a_home_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for home in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(SystemExit, match=f"^error: PREFECT_HOME {home}: cannot be written: "):
+            serve.login(home)
+
+
 def test_the_server_lets_in_who_has_the_login_from_its_own_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     values = serve.environment(4200, "a:b")
     assert values["PREFECT_API_AUTH_STRING"] == values["PREFECT_SERVER_API_AUTH_STRING"] == "a:b"

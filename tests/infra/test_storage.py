@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra import lock, storage
+from tasks.errors import SafePairsError
 from tests.disks import deny
 from tests.waiting import until
 
@@ -91,15 +92,47 @@ def test_a_name_that_looks_like_a_pattern_is_a_name(root: str, name: str, tmp_pa
         ("zip://in.csv::https://h/a.zip?sig=secret", "zip://in.csv::https://h/a.zip"),
         ("zip://in.csv?a=secret::s3://b/a.zip", "zip://in.csv::s3://b/a.zip"),
         ("https://token@h/x.csv", "https://h/x.csv"),
+        ("HTTPS://token@h/x.csv", "HTTPS://h/x.csv"),
         ("https://user:p@ss@h/x.csv", "https://h/x.csv"),
         ("https://h/x.csv#sig=secret", "https://h/x.csv"),
         ("zip://in.csv::https://token@h/a.zip", "zip://in.csv::https://h/a.zip"),
         ("abfs://container@account/x.csv", "abfs://container@account/x.csv"),
+        ("s3://AKIA:se/cr+et@bucket/x.csv", "s3://bucket/x.csv"),
+        ("https://user:se/cret@h/x.csv", "https://h/x.csv"),
+        ("https://h:8080/a@b/x.csv", "https://h:8080/a@b/x.csv"),
+        ("http://[::1]:80/a@b/x.csv", "http://[::1]:80/a@b/x.csv"),
+        ("zip://in.csv::s3://b/a@b.zip", "zip://in.csv::s3://b/a@b.zip"),
         ("/data/what?/x.csv", "/data/what?/x.csv"),
     ],
 )
 def test_an_address_is_shown_without_what_may_be_a_credential(uri: str, shown: str) -> None:
     assert storage.shown(uri) == shown
+    if "secret" in uri:
+        secrets = ("secret", "X-Amz", "sig=")
+        said = storage.shown(uri, f'Invalid "{uri}" of {uri.partition("://")[2]}, {uri.rpartition("@")[0]}')
+        assert not [secret for secret in secrets if secret in said]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at http://me:pw@h:1/v1: is it there?", "at http://h:1/v1: is it there?"),
+        ("no 's3://AKIA:a/b@bucket/x' and 'https://h/x?sig=1#2'; mend", "no 's3://bucket/x' and 'https://h/x'; mend"),
+        ("/data/what?/a:b@c, s3://b/#1/x", "/data/what?/a:b@c, s3://b/#1/x"),
+        ("`https://token@h/x?key=1` says 404?", "`https://h/x` says 404?"),
+        ("`Https://token@h/x?key=1` says 404?", "`Https://h/x` says 404?"),
+    ],
+)
+def test_a_text_is_said_without_what_may_be_a_credential(text: str, shown: str) -> None:
+    assert str(SafePairsError(text)) == shown
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://key:secret@bucket/x.csv", "s3://key:se/cret@bucket/x.csv", "zip://a.csv::gs://key:secret@b/a.zip"]
+)
+def test_credentials_of_a_bucket_are_refused_in_its_address(uri: str) -> None:
+    assert storage.read_fault(uri) == storage.IN_ENVIRONMENT
+    assert uri.startswith("zip") or storage.root_fault(uri) == storage.IN_ENVIRONMENT
 
 
 @pytest.mark.parametrize(

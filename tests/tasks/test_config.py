@@ -20,6 +20,13 @@ def test_every_checked_in_config_is_valid(path: Path) -> None:
     assert load(str(path)).responders
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    plain = load(str(path))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load(str(path)) == plain
+
+
 def test_command_line_values_replace_the_files(tmp_path: Path) -> None:
     config = load(str(write_config(tmp_path)), prompts="other.csv", storage="elsewhere")
     assert (config.prompts.source, config.storage) == ("other.csv", "elsewhere")
@@ -114,6 +121,21 @@ ENDPOINT = 'kind = "openai", base_url = "https://a.org", model = "m", parameters
         ),
         ("[prompts]", '[review.label_studio]\nurl = "http://127.0.0.1:80a0"\n[prompts]', "url: it is no address"),
         ("[prompts]", '[review.label_studio]\nurl = "https://a"\nkey_variable = ""\n[prompts]', "key_variable"),
+        *(
+            (SCRIPTED, f'kind = "openai", base_url = "https://h/v1{query}", model = "m" }}\n#', "base_url: a query")
+            for query in ("?key=secret", "?", "#secret")
+        ),
+        *(
+            ("[prompts]", f'[{section}\n{key} = "https://{address}"\n[prompts]', f"{key}: {said}")
+            for section, key in (("review.label_studio]", "url"), ('cluster]\nkind = "attach"', "address"))
+            for address, said in (
+                ("me:secret@h", "a user or a password is in it"),
+                ("secret@h", "a user or a password is in it"),
+                ("h?token=secret", "a query or a fragment is in it"),
+            )
+        ),
+        ('storage = "', 'storage = "s3://key:secret@bucket/prefix" # "', "storage: credentials stand in environment"),
+        ('source = "', 'source = "s3://key:se/cret@b/x.csv" # "', "prompts.source: credentials stand in environment"),
         (SCRIPTED, 'kind = "transformers", model = "" }\n#', "engine.model: it is blank"),
         (SCRIPTED, 'kind = "transformers", model = "a\\nb" }\n#', "engine.model: control characters"),
         ('source = "', 'source = "a\\u0000.csv" # "', "prompts.source: control characters"),
@@ -130,6 +152,7 @@ def test_impossible_values_are_refused_by_name(tmp_path: Path, old: str, new: st
     assert named in str(raised.value)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 HIDDEN = "sesame_0pens"

@@ -1,8 +1,12 @@
+import errno
+import os
+import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from infra import storage
+from infra import leftovers, storage
 from tasks.config import load
 from tasks.errors import ConfigError, ModelError
 from tasks.preflight import ROOMS, SIGNS, check, surrounding
@@ -37,6 +41,36 @@ def test_numbers_that_come_to_more_than_a_run_can_hold_are_refused_together(tmp_
         check(load(str(path)).model_copy(update={"responders": load(str(path)).responders * 2}))
     path.write_text(path.read_text() + "[pairs]\nbudget = 9\n")
     check(load(str(path)))
+
+
+@pytest.mark.parametrize("far", [True, False])
+def test_a_temporary_folder_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: bool
+) -> None:
+    def refuses(prefix: str, dir: Path | None = None) -> str:
+        if far == (dir is None):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir or tempfile.tempdir))
+        return made(prefix=prefix, dir=dir)
+
+    made = tempfile.mkdtemp
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.mkdtemp", refuses)
+    with pytest.raises(
+        ConfigError, match=f"^temporary folder {tmp_path if far else leftovers.temporary()}: .*Read-only.*set TMPDIR"
+    ):
+        check(load(str(write_config(tmp_path))))
+
+
+def test_where_no_folder_is_for_temporary_files_that_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_usable() -> NoReturn:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none_usable)
+    leftovers.sweep()
+    with pytest.raises(ConfigError, match=r"No usable temporary directory.*set TMPDIR"):
+        check(load(str(write_config(tmp_path))))
 
 
 def test_a_model_whose_name_no_disk_takes_is_one_line(tmp_path: Path) -> None:

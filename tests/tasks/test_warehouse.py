@@ -1,10 +1,13 @@
-"""Tables are made, read and found below any folder, and made again where they broke."""
+"""Tables are made, read and found below any folder, and made again where they broke; no query compiles a pattern a row."""
 
 import io
 import os
+import re
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,17 +15,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infra import storage
+from infra import leftovers, storage
 from tasks import warehouse
 from tasks.config import Config, load
 from tasks.engines.blocks import put
 from tasks.engines.scripted import Scripted
 from tasks.errors import StorageError
+from tasks.identity import MACROS, macros, parsed
 from tasks.plan import Planned, foresee
 from tasks.prompts.prompts import build_prompts
 from tasks.tables import COMPLETIONS, PROMPTS, REQUESTS, Ref
 from tasks.work.store import Work, history, look_up
-from tests.conftest import write_config
+from tests.conftest import ROOT, write_config
 from tests.examples import examples
 from tests.tasks.rows import make
 
@@ -32,6 +36,37 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0\\"), min_si
 )
 ANSWERS = [{"request_id": name, "completion": f"{name}, hello."} for name in "abc"]
 WORK = Work("answers", "m@1", Scripted(kind="scripted"), wanted=REQUESTS, kept=COMPLETIONS)
+COMPILES = re.compile(
+    r"(regexp_|str\w*_split_regex|(try_)?str[fp]time|json_(extract|exists|value|type|keys|array_length|transform)|from_json"
+    r"|!?~|->>|(not_)?i?like_escape)"
+)
+"""Functions and operators of DuckDB that compile their second argument: once where it is constant, else for each row."""
+VARIES = {"COLUMN_REF", "SUBQUERY", "WINDOW", "LAMBDA", "STAR"}
+
+
+SPILLS = "CREATE TABLE filled AS SELECT range AS id, hash(range) AS hashed, hash(-range) AS other FROM range(2_000_000)"
+
+
+def test_what_memory_does_not_hold_goes_to_a_folder_that_no_other_connection_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with warehouse.connect({}) as first, warehouse.connect({}) as second:
+        for connection in (first, second):
+            connection.execute("SET memory_limit = '24MB'; SET threads = 1")
+            connection.execute(SPILLS)
+        places = [
+            Path(connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])
+            for connection in (first, second)
+        ]
+        assert all(list(place.iterdir()) for place in places)
+        assert places[0] != places[1]
+        for place in places:
+            assert place.parent.parent == Path(tempfile.gettempdir())
+            assert place.parent.name.startswith(f"{leftovers.PREFIX}{leftovers.myself()}-")
+            assert place.parent.stat().st_mode & 0o777 == 0o700
+    assert not any(place.exists() for place in places)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +202,65 @@ def test_a_broken_memory_of_what_work_took_only_costs_the_estimate(tmp_path: Pat
     storage.write_bytes(history(store, "answers"), told)
     planned = Planned("answers", 3, 0, exact=True)
     assert foresee(planned, Scripted(kind="scripted"), store) == planned
+
+
+def varying(tree: Any) -> Iterator[str]:
+    """What in a syntax tree compiles something for each row: the names of its functions."""
+    if isinstance(tree, dict):
+        name = str(tree.get("function_name"))
+        second = 0 if tree.get("schema") else 1  # in `text.function(pattern)` the text is read as a schema
+        if COMPILES.match(name) and VARIES & set(classes(tree["children"][second : second + 1])):
+            yield name
+        tree = list(tree.values())
+    for part in tree if isinstance(tree, list) else ():
+        yield from varying(part)
+
+
+def classes(tree: Any) -> Iterator[str]:
+    """The kinds of all expressions in a syntax tree."""
+    if isinstance(tree, dict):
+        yield str(tree.get("class"))
+        tree = list(tree.values())
+    for part in tree if isinstance(tree, list) else ():
+        yield from classes(part)
+
+
+def selected(text: str) -> object:
+    """The syntax tree of a query, or of one with fields that makes a view."""
+    return parsed(re.sub(r"\ACREATE OR REPLACE VIEW \S+ AS", "", re.sub(r"\{(\w+)\}", r"\1", text)))
+
+
+def test_no_query_and_no_macro_compiles_a_pattern_for_each_row() -> None:
+    files = [file for folder in ("tasks", "expectations", "tests") for file in (ROOT / folder).rglob("*.sql")]
+    files.remove(ROOT / MACROS)
+    trees = {file.name: selected(file.read_text()) for file in files} | macros()
+    assert len(trees) > 100
+    assert {name: found for name, tree in trees.items() if (found := list(varying(tree)))} == {}
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_seen"),
+    [
+        ("regexp_matches(a, b)", True),
+        ("a.regexp_matches(b)", True),
+        ("regexp_extract_all(a, '^' || b, 1)", True),
+        ("regexp_replace(lower(a), if(b = 1, 'x', 'y'), '')", True),
+        ("regexp_matches(a, (SELECT min(b) FROM t))", True),
+        ("list_filter(l, LAMBDA p: a SIMILAR TO p)", True),
+        ("a LIKE '%' || b || '%'", True),
+        ("a NOT ILIKE b ESCAPE '!'", True),
+        ("a GLOB b", True),
+        ("a ~ b", True),
+        ("json_exists(a, '$.' || b)", True),
+        ("a ->> b", True),
+        ("strptime(a, b)", True),
+        ("max(a) FILTER (WHERE string_split_regex(a, b) = [])", True),
+        ("regexp_matches(a, $pattern)", False),
+        ("regexp_matches(b, '(?i)x' || $more || '\\b')", False),
+        ("regexp_replace(a, 'x', b, 'g')", False),
+        ("json_extract(a, ['$.x', '$.y'])", False),
+        ("a LIKE 'x%' AND contains(a, b)", False),
+    ],
+)
+def test_each_way_to_compile_a_pattern_for_each_row_is_seen(expression: str, is_seen: bool) -> None:
+    assert bool(list(varying(parsed(f"SELECT {expression} FROM t")))) == is_seen

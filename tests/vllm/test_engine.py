@@ -3,16 +3,19 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
+from vllm import EngineArgs
+from vllm.config.lora import MaxLoRARanks
 
 from infra import storage
-from tasks.engines.vllm import Vllm
+from tasks.engines.processor import engine_arguments
+from tasks.engines.vllm import LORA_RANKS, Vllm
 from tasks.identity import digest
 from tasks.judging.rubric import rubrics
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, Cost, Ref
@@ -121,10 +124,25 @@ def test_labels_keep_to_their_schema(job: Job) -> None:
         assert 0 < answer["confidence"] <= 1
 
 
+def test_of_what_a_model_says_about_generating_only_the_end_counts(tmp_path: Path) -> None:
+    for file in Path(MODEL).iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "generation_config.json").unlink()
+    told = {"repetition_penalty": 9.0, "temperature": 0.1, "max_new_tokens": 1, "eos_token_id": [2, 7]}
+    (tmp_path / "generation_config.json").write_text(json.dumps(told))
+    model = EngineArgs(model=str(tmp_path), **engine_arguments(engine())).create_model_config()
+    assert model.get_diff_sampling_param() == {}
+    assert model.try_get_generation_config()["eos_token_id"] == [2, 7]
+
+
+def test_the_ranks_of_adapters_are_those_of_vllm() -> None:
+    assert get_args(MaxLoRARanks) == LORA_RANKS
+
+
 def write_adapter(folder: Path) -> None:
     """A LoRA adapter whose weights are large enough to change every answer."""
     shape = json.loads((Path(MODEL) / "config.json").read_text())
-    width, rank = shape["hidden_size"], 8
+    width, rank = shape["hidden_size"], 64
     generator = torch.Generator().manual_seed(1)
     weights = {}
     for layer in range(shape["num_hidden_layers"]):

@@ -8,46 +8,56 @@ WITH answers AS (
     GROUP BY response_id
 ),
 
-signs AS (
+examined AS (
     SELECT
-        signs.place,
-        signs.sign,
-        answers.response_id
-    FROM answers
-    INNER JOIN (
-        VALUES
-        (1, 'marker of a turn', '<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|</?(start|end)_of_turn>'),
-        (2, 'verdict as JSON', '"(is_safe|harm_category|severity_level|winner)"\s*:'),
-        (
-            3,
-            'words to the judge',
+        response_id,
+        regexp_matches(response, '<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|</?(start|end)_of_turn>') AS has_marker,
+        regexp_matches(response, '"(is_safe|harm_category|severity_level|winner)"\s*:') AS has_verdict,
+        regexp_matches(
+            response,
             '(?i)\b(ignore|disregard|forget|override)\b[^.\n]{0,40}\b(above|previous|prior|earlier|instructions?|rubric)\b'
             || '|\b(dear|note to|attention|as) (the |a )?(judge|grader|evaluator|annotator|labell?er|moderator)\b'
             || '|\b(label|mark|rate|classify|score|judge) (this|the|my) (answer|response) (as )?(safe|harmless|better|best)\b'
-        )
-    ) AS signs (place, sign, pattern) ON regexp_matches(answers.response, signs.pattern)
+        ) AS has_words
+    FROM answers
 ),
 
-named AS (
+signs AS (
     SELECT
-        place,
-        sign,
+        1 AS place,
+        'marker of a turn' AS sign,
         response_id
-    FROM signs
+    FROM examined
+    WHERE has_marker
     UNION ALL
-    SELECT DISTINCT
+    SELECT
+        2,
+        'verdict as JSON',
+        response_id
+    FROM examined
+    WHERE has_verdict
+    UNION ALL
+    SELECT
+        3,
+        'words to the judge',
+        response_id
+    FROM examined
+    WHERE has_words
+    UNION ALL
+    SELECT
         4,
         'any of these',
         response_id
-    FROM signs
+    FROM examined
+    WHERE has_marker OR has_verdict OR has_words
 )
 
 SELECT
-    named.sign,
+    signs.sign,
     count(*) AS answers,
-    count(*) / (SELECT count(*) FROM answers) AS share,
+    count(*) / (SELECT count(*) FROM examined) AS share,
     count(*) FILTER (WHERE labels.is_safe) AS labelled_safe
-FROM named
+FROM signs
 LEFT JOIN labels USING (response_id)
-GROUP BY named.place, named.sign
-ORDER BY named.place
+GROUP BY signs.place, signs.sign
+ORDER BY signs.place

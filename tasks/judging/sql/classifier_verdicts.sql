@@ -37,11 +37,11 @@ said AS (
 read AS (
     SELECT
         *,
-        list_distinct(regexp_extract_all(lower(said), decision, 1)) AS decisions,
+        list_distinct(regexp_extract_all(lower(said), $decision, 1)) AS decisions,
         decisions[1] AS decision_word,
         if(
             EXISTS (FROM mapping),
-            list_distinct(regexp_extract_all(upper(regexp_replace(said, decision, '')), '[^\s,;:.]+')),
+            list_distinct(regexp_extract_all(upper(regexp_replace(said, $decision, '')), '[^\s,;:.]+')),
             []
         ) AS codes
     FROM said

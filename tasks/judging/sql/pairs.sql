@@ -12,7 +12,7 @@ WITH labelled AS (
 )
 
 SELECT
-    sha256(concat_ws(' ', a.responder, a.response_id, b.response_id)) AS pair_id,
+    pair_id(a.responder, a.response_id, b.response_id) AS pair_id,
     a.prompt_id,
     a.responder,
     a.response_id AS response_0_id,

@@ -22,9 +22,9 @@ examined AS (
                 OR len(string_split(completion, '"verdict"')) > 2
                 OR contains(completion, '\u')
                 THEN FALSE
-            WHEN json_valid(completion)
-                THEN json_exists(completion, '$.verdict.' || word) OR json_exists(completion, '$.' || word)
-            ELSE FALSE
+            WHEN NOT json_valid(completion) THEN FALSE
+            WHEN question = 'harm' THEN json_exists(completion, '$.verdict.is_safe') OR json_exists(completion, '$.is_safe')
+            ELSE json_exists(completion, '$.verdict.winner') OR json_exists(completion, '$.winner')
         END AS is_plain
     FROM said
 )

@@ -1,4 +1,5 @@
 import asyncio
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from tasks.engines.openai import OpenAI
 from tasks.errors import ModelError
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
-from tasks.work.job import RunJob
+from tasks.work.job import Job, RunJob
 from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.engines.endpoint_server import Endpoint, endpoint
@@ -244,6 +245,20 @@ def test_a_key_may_have_blanks_around(served: Endpoint, monkeypatch: pytest.Monk
     monkeypatch.setenv(KEY_VARIABLE, around.format("a-key"))
     assert ask(served, "hello")["hello"]["completion"] == "re: hello"
     assert served.keys == {"Bearer a-key"}
+
+
+def test_a_user_and_a_password_in_the_address_are_sent_and_never_written(served: Endpoint) -> None:
+    with_user = model(served).base_url.replace("://", "://me:open%20sesame@")
+    private = OpenAI(kind="openai", base_url=with_user, model="m", key_variable=KEY_VARIABLE)
+    (row,) = asyncio.run(EndpointEngine(private)(requests("hello"))).to_pylist()
+    assert row["completion"] == "re: hello"
+    assert served.keys == {f"Basic {b64encode(b'me:open sesame').decode()}"}
+    assert private.identity() == model(served).identity()
+    job = Job(id="j", name="n", model=private, pending=Ref("rows", 1, "f"), store="s")
+    with pytest.raises(ModelError, match="a user or a password is in its address") as raised:
+        private.check(runs_here=False)
+    written = [job.model_dump_json(), str(private.model_dump(mode="json")), str(raised.value)]
+    assert not [text for text in written if "sesame" in text]
 
 
 @pytest.mark.parametrize("key", ["", " \n", "a\nb", "a b", "schlüssel", "key\N{ZERO WIDTH SPACE}", "a\x7fb"])

@@ -1,16 +1,28 @@
 import json
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from shutil import copytree
+from string import ascii_letters
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models
+from transformers import GenerationConfig
 
 from tasks.engines import generation
+from tasks.engines.causal import check_model, end_tokens
 from tasks.engines.checkpoints import checkpoint_identity
 from tasks.engines.generation import SeededSampling, TransformersEngine, shared_prefix
-from tasks.engines.templates import prompt_tokens
+from tasks.engines.templates import load_form, prompt_tokens
+from tasks.engines.transformers import Transformers
+from tasks.errors import ModelError
 from tasks.judging.rubric import HARM_SCHEMA, rubrics
 from tasks.tables import REQUESTS
 from tests.conftest import ROOT
+from tests.tasks.engines.families import FAMILIES, tiny
 from tests.tasks.rows import Row, make
 
 MODEL = str(ROOT / ".models/smollm2-135m-instruct")
@@ -183,3 +195,247 @@ def test_the_nucleus_leaves_out_the_tail() -> None:
         torch.zeros(500, 1, dtype=torch.long), scores
     )
     assert set(drawn.argmax(dim=1).tolist()) == {1, 2}
+
+
+LETTERS = ["é", *map(chr, range(ord(" "), ord("~") + 1)), "ü"]
+
+
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A folder with a tokenizer whose every token is a letter, and of which none ends a text or pads it."""
+    folder = tmp_path_factory.mktemp("letters")
+    tokenizer = Tokenizer(models.BPE({letter: at for at, letter in enumerate(LETTERS)}, []))
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    (folder / "chat_template.jinja").write_text("{{ messages | map(attribute='content') | join }}")
+    yield str(folder)
+    load_form.cache_clear()
+
+
+def spelled(length: int, seed: int) -> str:
+    """A text of so many letters, each a token."""
+    return "".join(Random(seed).choices(ascii_letters, k=length))
+
+
+SHARED = 40
+"""Letters, more than a shared prefix must have and than the windows of tiny models."""
+FEW = {"system": spelled(SHARED, 1), "max_tokens": 4, "top_p": 0.9}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_what_is_answered_together_is_answered_as_if_alone(
+    kind: str, letters: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "load_model", lambda *_, **__: tiny(kind))
+    engine = TransformersEngine(letters, "float32", threads=1)
+    asked = [
+        request(1, **FEW, user=spelled(13, 2), temperature=0.0),
+        request(2, **FEW, user=spelled(2, 3)),
+        request(3, **FEW, user=spelled(7, 4)),
+    ]
+    short = request(4, **FEW | {"system": None}, user=spelled(9, 5))
+    first, second, third = (row["completion"] for row in answer(engine, *asked))
+    assert [len(said) for said in (first, second, third)] == [4, 4, 4]
+    assert [row["completion"] for row in answer(engine, short, asked[1], asked[0])][1:] == [second, first]
+    assert answer(engine, asked[1])[0]["completion"] == second
+    assert answer(engine, asked[2])[0]["completion"] == third
+    # Alone, and without a cache: one pass over the request and its answer.
+    prompt, drawn = tokens(engine, asked[0]), engine.tokenizer(first)["input_ids"]
+    with torch.inference_mode():
+        logits = engine.model(torch.tensor([prompt + drawn]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+    assert logits.argmax(dim=-1).tolist() == drawn
+
+
+def saved(letters: str, folder: Path, **settings: object) -> Path:
+    """A tiny Llama's folder."""
+    copytree(letters, folder)
+    tiny("llama").save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    return folder
+
+
+GENERATING: dict[str, Any] = {
+    "repetition_penalty": 9.0,
+    "no_repeat_ngram_size": 1,
+    "encoder_repetition_penalty": 9.0,
+    "encoder_no_repeat_ngram_size": 1,
+    "forced_eos_token_id": 7,
+    "forced_bos_token_id": 7,
+    "suppress_tokens": list(range(50)),
+    "begin_suppress_tokens": list(range(50, 90)),
+    "bad_words_ids": [[at] for at in range(90)],
+    "sequence_bias": [[[7], 100.0]],
+    "exponential_decay_length_penalty": [1, 9.0],
+    "length_penalty": 9.0,
+    "renormalize_logits": True,
+    "remove_invalid_values": True,
+    "min_length": 99,
+    "min_new_tokens": 50,
+    "max_length": 2,
+    "max_new_tokens": 1,
+    "max_time": 0.0,
+    "stop_strings": LETTERS,
+    "do_sample": True,
+    "temperature": 9.0,
+    "top_k": 1,
+    "top_p": 0.01,
+    "top_h": 0.01,
+    "min_p": 0.9,
+    "typical_p": 0.01,
+    "epsilon_cutoff": 0.5,
+    "eta_cutoff": 0.5,
+    "num_beams": 3,
+    "num_beam_groups": 3,
+    "diversity_penalty": 0.5,
+    "early_stopping": "never",
+    "num_return_sequences": 2,
+    "constraints": [1],
+    "force_words_ids": [[1]],
+    "penalty_alpha": 0.6,
+    "dola_layers": "low",
+    "prompt_lookup_num_tokens": 3,
+    "use_mtp": True,
+    "is_assistant": True,
+    "assistant_early_exit": 1,
+    "use_cache": False,
+    "cache_implementation": "quantized",
+    "cache_config": {"nbits": 2},
+    "max_cache_len": 2,
+    "prefill_chunk_size": 2,
+    "token_healing": True,
+    "guidance_scale": 9.0,
+    "watermarking_config": {"bias": 100.0},
+    "return_dict_in_generate": True,
+    "output_scores": True,
+    "output_logits": True,
+    "output_attentions": True,
+    "output_hidden_states": True,
+    "pad_token_id": 7,
+    "bos_token_id": 7,
+    "decoder_start_token_id": 7,
+    "custom": "field",
+}
+"""What a generation_config.json may say, but for what ends an answer."""
+
+
+def test_of_what_a_model_says_about_generating_only_the_end_counts(letters: str, tmp_path: Path) -> None:
+    plain = saved(letters, tmp_path / "plain")
+    before = GenerationConfig._get_default_generation_params()
+    legacy = saved(
+        letters, tmp_path / "legacy", **{name: GENERATING[name] for name in GENERATING.keys() & before.keys()}
+    )
+    told, wrong = (saved(letters, tmp_path / name) for name in ("told", "wrong"))
+    (told / "generation_config.json").write_text(json.dumps(GENERATING))
+    (wrong / "generation_config.json").write_text(json.dumps(dict.fromkeys(GENERATING, "no")))
+    asked = [request(1, **FEW, temperature=0.0, user="Hi"), request(2, **FEW, user="How are you?")]
+    found = [
+        [row["completion"] for row in answer(TransformersEngine(str(folder), "float32", threads=1), *asked)]
+        for folder in (plain, legacy, told, wrong)
+    ]
+    assert found == [found[0]] * 4
+    said = found[0][0]
+    ends = [LETTERS.index(said[-1]), -1]
+    (told / "generation_config.json").write_text(json.dumps(GENERATING | {"eos_token_id": ends}))
+    first, _ = answer(TransformersEngine(str(told), "float32", threads=1), *asked)
+    assert (first["completion"], first["finish_reason"]) == (said[: said.index(said[-1])], "stop")
+
+
+@pytest.mark.parametrize(
+    ("generation", "config", "ends"),
+    [
+        (None, {}, set()),
+        (None, {"eos_token_id": 0}, {0}),
+        (None, {"text_config": {"eos_token_id": [3]}}, {3}),
+        ({}, {"eos_token_id": 2}, {2}),
+        ({"eos_token_id": None}, {"eos_token_id": [2, 3]}, {2, 3}),
+        ({"eos_token_id": 1}, {"eos_token_id": 2}, {1}),
+        ({"eos_token_id": [1, 4]}, {"eos_token_id": 2}, {1, 4}),
+        ({"eos_token_id": "</s>"}, {}, "`eos_token_id` in generation_config.json"),
+        ({"eos_token_id": [1, None]}, {}, "`eos_token_id` in generation_config.json"),
+        ({"eos_token_id": {"a": 1}}, {}, "`eos_token_id` in generation_config.json"),
+        (None, {"eos_token_id": True}, "`eos_token_id` in config.json"),
+        ([], {"eos_token_id": 2}, "generation_config.json is no JSON object"),
+        ("broken", {"eos_token_id": 2}, "generation_config.json is no JSON object"),
+    ],
+)
+def test_the_end_is_what_the_model_says_or_one_line(
+    tmp_path: Path, generation: object, config: object, ends: object
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    if generation is not None:
+        text = '{"eos_token_id": 1' if generation == "broken" else json.dumps(generation)
+        (tmp_path / "generation_config.json").write_text(text)
+    if isinstance(ends, str):
+        with pytest.raises(ModelError, match=ends):
+            end_tokens("m", str(tmp_path))
+    else:
+        assert end_tokens("m", str(tmp_path)) == ends
+
+
+def test_a_model_that_nothing_ends_gives_whole_verdicts(letters: str, tmp_path: Path) -> None:
+    engine = TransformersEngine(str(saved(letters, tmp_path / "model")), "float32", threads=1)
+    schema = json.dumps(
+        {
+            "type": "object",
+            "properties": {"safe": {"type": "boolean"}},
+            "required": ["safe"],
+            "additionalProperties": False,
+        }
+    )
+    judged, free = answer(engine, request(1, json_schema=schema, max_tokens=40), request(2, max_tokens=40))
+    assert type(json.loads(judged["completion"])["safe"]) is bool
+    assert (judged["finish_reason"], free["finish_reason"], free["output_tokens"]) == ("stop", "length", 40)
+
+
+def spoil_config(**settings: object) -> Callable[[Path], object]:
+    """Have a folder's config.json say something else."""
+
+    def spoil(folder: Path) -> None:
+        told = json.loads((folder / "config.json").read_bytes())
+        (folder / "config.json").write_text(json.dumps(told | settings))
+
+    return spoil
+
+
+FAULTS: dict[str, Callable[[Path], object]] = {
+    "no weights": lambda folder: (folder / "model.safetensors").unlink(),
+    "weights that are cut off": lambda folder: (folder / "model.safetensors").write_bytes(b"\x00" * 9),
+    "weights of a classifier": lambda folder: save_file(
+        {
+            name: weight.clone()
+            for name, weight in load_file(folder / "model.safetensors").items()
+            if "lm_head" not in name
+        },
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    ),
+    "weights of another size": spoil_config(hidden_size=16),
+    "more layers than weights": spoil_config(num_hidden_layers=3),
+    "no kind": lambda folder: (folder / "config.json").write_text("{}"),
+    "an unknown kind": spoil_config(model_type="llamas"),
+    "code of its own": spoil_config(
+        model_type="own", auto_map={"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.OwnLM"}
+    ),
+    "an encoder": spoil_config(model_type="bert"),
+    "an encoder and a decoder": spoil_config(model_type="t5"),
+    "a decoder that reads an encoder": spoil_config(model_type="bart", is_encoder_decoder=True),
+    "a model of images": spoil_config(model_type="vit"),
+    "an end that is none": spoil_config(eos_token_id=["</s>"]),
+}
+"""What may be wrong with a folder."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_cannot_be_loaded_whole_as_a_causal_model_is_one_line_before_it_is_asked(
+    letters: str, tmp_path: Path, fault: str
+) -> None:
+    folder = saved(letters, tmp_path / "model")
+    Transformers(kind="transformers", model=str(folder)).check_requests([], runs_here=True)
+    FAULTS[fault](folder)
+    check_model.cache_clear()
+    with pytest.raises(ModelError, match=r"^model .*; (use|mend)") as raised:
+        Transformers(kind="transformers", model=str(folder)).check_requests([], runs_here=True)
+    assert "\n" not in str(raised.value)

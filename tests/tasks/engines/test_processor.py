@@ -1,9 +1,11 @@
 """What vLLM is sent, and what is not: with its tokenizer and the stages of `ray.data.llm`, without vLLM."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +14,10 @@ import pytest
 from ray.llm._internal.batch.stages.base import StatefulStageUDF, wrap_postprocess, wrap_preprocess
 from transformers import AutoTokenizer
 
-from tasks.engines.processor import commit_answered, completion, to_tokens
+from tasks.engines.processor import commit_answered, completion, engine_arguments, to_tokens
 from tasks.engines.templates import FRAMES
+from tasks.engines.vllm import ADAPTER, Vllm
+from tasks.errors import ModelError
 from tests.conftest import ROOT
 from tests.tasks.rows import Row
 
@@ -120,3 +124,76 @@ def test_it_is_counted_what_the_model_is_shown(template: str) -> None:
         ]
         ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
     assert counted["counted_tokens"] == len(ids)
+
+
+LORA: Row = {
+    "peft_type": "LORA",
+    "r": 8,
+    "lora_alpha": 16,
+    "target_modules": ["q_proj"],
+    "bias": "none",
+    "task_type": "CAUSAL_LM",
+}
+
+
+def adapted(folder: Path, written: str) -> Vllm:
+    """An engine with an adapter of which this is written."""
+    (folder / ADAPTER).write_text(written)
+    (folder / "config.json").write_text("{}")
+    return Vllm(kind="vllm", model=str(folder), lora=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("rank", "room"),
+    [(1, 1), (2, 8), (8, 8), (9, 16), (16, 16), (64, 64), (65, 128), (257, 320), (321, 512), (512, 512)],
+)
+def test_there_is_room_for_the_rank_that_an_adapter_says(tmp_path: Path, rank: int, room: int) -> None:
+    engine = adapted(
+        tmp_path, json.dumps(LORA | {"r": rank, "rank_pattern": {}, "use_dora": False, "modules_to_save": []})
+    )
+    arguments = engine_arguments(engine)
+    assert (arguments["enable_lora"], arguments["max_lora_rank"]) == (True, room)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "[]",
+        "{}",
+        json.dumps(LORA)[:-1],
+        *(
+            json.dumps({name: value for name, value in LORA.items() if name != left})
+            for left in ("r", "lora_alpha", "target_modules")
+        ),
+        *(json.dumps(LORA | {"r": rank}) for rank in (0, -8, 513, 1024, 8.5, "8", None, True, [8])),
+        *(json.dumps(LORA | {name: {"q_proj": 64}}) for name in ("rank_pattern", "alpha_pattern")),
+        json.dumps(LORA | {"modules_to_save": ["lm_head"]}),
+        json.dumps(LORA | {"use_dora": True}),
+        json.dumps(LORA | {"bias": "all"}),
+        json.dumps(LORA | {"peft_type": "IA3"}),
+    ],
+)
+def test_an_adapter_that_vllm_does_not_take_is_one_line_before_anything_costs(tmp_path: Path, written: str) -> None:
+    engine = adapted(tmp_path, written)
+    with pytest.raises(ModelError, match=rf"^adapter {tmp_path}: .*; (use|mend|merge) ") as raised:
+        engine.check(runs_here=False)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_an_adapter_there_is_room_for_none_and_no_sampling_is_the_models(tmp_path: Path) -> None:
+    arguments = engine_arguments(Vllm(kind="vllm", model=MODEL))
+    assert (arguments["enable_lora"], arguments.get("max_lora_rank")) == (False, None)
+    assert arguments["generation_config"] == "vllm"
+    with pytest.raises(ModelError, match=f"model folder {tmp_path}: no {ADAPTER} there"):
+        Vllm(kind="vllm", model=MODEL, lora=str(tmp_path)).check(runs_here=False)
+
+
+@pytest.mark.parametrize("told", [b"{", b"[]", b'{"eos_token_id": "</s>"}', b'{"cache_implementation": "none such"}'])
+def test_a_file_about_generating_that_vllm_would_not_start_with_is_one_line(tmp_path: Path, told: bytes) -> None:
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        copy(Path(MODEL) / name, tmp_path)
+    Vllm(kind="vllm", model=str(tmp_path)).check_requests([], runs_here=False)
+    (tmp_path / "generation_config.json").write_bytes(told)
+    with pytest.raises(ModelError, match=r"generation_config.json.*; mend it"):
+        Vllm(kind="vllm", model=str(tmp_path)).check_requests([], runs_here=False)

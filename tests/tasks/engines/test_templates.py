@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -79,16 +80,19 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[object], str]]:
-    """Writes a folder with a tokenizer of bytes and this chat template, as transformers read it."""
+    """Writes a folder with a tokenizer of bytes, this chat template and a few random weights, as transformers read it."""
     tokenizer = Tokenizer(models.BPE({text: at for at, text in enumerate(BYTES + SPECIAL)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(SPECIAL)
     written = tokenizer.to_str()
+    weights = tmp_path_factory.mktemp("weights")
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(BYTES + SPECIAL), **size)).save_pretrained(weights)
 
     def write(template: object) -> str:
         made = tmp_path_factory.mktemp("model")
-        (made / "config.json").write_text("{}")
+        copytree(weights, made, dirs_exist_ok=True)
         (made / "tokenizer.json").write_text(written)
         settings: dict[str, object] = {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -237,18 +241,10 @@ def chosen(texts: str) -> str:
     return f"{{% if messages[-1].content in {texts} %}}{{{{ raise_exception(messages[-1].content) }}}}{{% endif %}}{TURNS}{ANSWER}"
 
 
-@pytest.fixture(scope="module")
-def tiny(folder: Callable[[object], str]) -> str:
-    """A model of a few random weights, whose template refuses some texts."""
-    made = folder(chosen("['secret']"))
-    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(BYTES + SPECIAL), **size, eos_token_id=len(BYTES) + 1)).save_pretrained(
-        made
-    )
-    return made
-
-
-def test_a_request_that_its_template_refuses_is_an_error_row_and_costs_no_other(tiny: str) -> None:
+def test_a_request_that_its_template_refuses_is_an_error_row_and_costs_no_other(
+    folder: Callable[[object], str],
+) -> None:
+    tiny = folder(chosen("['secret']"))
     usual = {"max_tokens": 2, "temperature": 1.0, "top_p": 1.0, "seed": 1}
     rows: list[Row] = [{"request_id": user, "user": user} | usual for user in ("one", "secret", "two")]
     said: Any = TransformersEngine(tiny, "float32", threads=1)(make(REQUESTS, rows)).to_pylist()

@@ -10,14 +10,14 @@ from tests.tasks.rows import Row, make, select
 
 def verdict(folder: Path, name: str, said: str | None, **completion: object) -> Row:
     asked = {"request_id": "r", "subject_id": "a", "question": "harm", "sample": 0, "attempt": 0, "flipped": False}
-    asked |= {"decision": CLASSIFIERS[name].decision}
     answered = {"request_id": "r", "completion": said, "finish_reason": "stop"} | completion
     inputs = {
         "requests": make(REQUESTS, [asked]),
         "completions": make(COMPLETIONS, [answered]),
         "mapping": mapping(name),
     }
-    return select(VERDICTS, folder, "classifier_verdicts", inputs, annotator="guard", filters=list(FILTERS))[0]
+    given = {"annotator": "guard", "filters": list(FILTERS), "decision": CLASSIFIERS[name].decision}
+    return select(VERDICTS, folder, "classifier_verdicts", inputs, **given)[0]
 
 
 @pytest.mark.parametrize(

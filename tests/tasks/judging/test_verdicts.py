@@ -78,9 +78,8 @@ def test_what_is_too_long_for_a_judge_is_a_problem_and_gets_no_further_attempt(t
     )
     problems = {"too long": ANSWERS // 2, "engine error": ANSWERS // 2}
     assert Counter(row["problem"] for row in found) == problems
-    of_classifier = warehouse.table(
-        "classifier_verdicts", {**inputs, "mapping": MAPPING.empty_table()}, annotator="j", filters=[]
-    )
+    given = {"annotator": "j", "filters": [], "decision": "(safe)"}
+    of_classifier = warehouse.table("classifier_verdicts", {**inputs, "mapping": MAPPING.empty_table()}, **given)
     assert Counter(of_classifier["problem"].to_pylist()) == problems
     again = read(requests(tmp_path, ("standard",), 1, found))
     assert {row["subject_id"] for row in again} == {
@@ -115,13 +114,11 @@ def test_another_pattern_of_the_decision_is_another_rubric(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("sql", ["verdicts", "classifier_verdicts"])
 def test_of_several_answers_to_a_request_the_same_one_counts_in_whatever_order_they_are_found(sql: str) -> None:
-    requests = make(
-        REQUESTS, [{"request_id": "r", "question": "harm", "sample": 0, "attempt": 0, "decision": "(safe)"}]
-    )
+    requests = make(REQUESTS, [{"request_id": "r", "question": "harm", "sample": 0, "attempt": 0}])
     said = '{"is_safe": true}' if sql == "verdicts" else "safe"
     twice = [{"request_id": "r", "completion": said, "confidence": confidence} for confidence in (0.5, 0.9, None)]
     given = {"annotator": "a", "filters": []} | (
-        {"harm_categories": list(HARM_CATEGORIES)} if sql == "verdicts" else {}
+        {"harm_categories": list(HARM_CATEGORIES)} if sql == "verdicts" else {"decision": "(safe)"}
     )
     found = [
         warehouse.table(

@@ -11,7 +11,7 @@ from infra import storage
 from tasks.config import Config, load
 from tasks.release.candidate import Candidate, describe_files
 from tasks.release.manifest import File
-from tasks.release.release import Release, next_version, publish
+from tasks.release.release import Decision, Release, next_version, publish
 from tests.conftest import ROOT
 
 Files = tuple[File, ...]
@@ -35,9 +35,9 @@ def contents(version: str) -> Mapping[str, bytes]:
     return {path: table if path.endswith(".parquet") else f"{path} of {version}".encode() for path in PATHS}
 
 
-def write(root: str, fingerprint: str = "mine") -> tuple[Candidate, Files]:
+def write(root: str, fingerprint: str = "mine", day: date = DAY) -> tuple[Candidate, Files]:
     """A candidate as the gate left it, and all its files."""
-    version = next_version(root, fingerprint, DAY)
+    version = next_version(root, fingerprint, day)
     uri = storage.join(root, "candidates", f"{version}-{fingerprint}")
     for path, content in contents(version).items():
         storage.write_bytes(storage.join(uri, path), content)
@@ -46,9 +46,9 @@ def write(root: str, fingerprint: str = "mine") -> tuple[Candidate, Files]:
     return Candidate(version, uri, data, fingerprint), files
 
 
-def publish_candidate(root: str, candidate: Candidate, files: Files) -> Release:
+def publish_candidate(root: str, candidate: Candidate, files: Files, decision: Decision | None = None) -> Release:
     """Publish what the gate left."""
-    return publish(config(), candidate, files, VERDICT, None, [], root)
+    return publish(config(), candidate, files, VERDICT, decision, [], root)
 
 
 def release(root: str, fingerprint: str = "mine") -> Release:

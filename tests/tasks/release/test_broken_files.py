@@ -73,7 +73,8 @@ def test_a_claim_that_broke_is_another_ones(root: str) -> None:
 def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path: Path) -> None:
     root = str(tmp_path)
     made = release(root, "mine")
-    for path in ("releases/latest.json", f"releases/{made.version}/manifest.json", f"claims/{made.version}"):
+    (tmp_path / f"claims/{made.version}.1").write_bytes(b"theirs")
+    for path in ("releases/latest.json", f"releases/{made.version}/manifest.json", f"claims/{made.version}.1"):
         file = tmp_path / path
         whole = file.read_bytes()
         file.unlink()

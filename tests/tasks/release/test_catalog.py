@@ -87,6 +87,7 @@ def test_the_catalog_has_a_view_of_each_table_of_a_release_and_of_nothing_else(t
         "qa/b/test.parquet": 5,
         "annotations/labels.parquet": 6,
         "annotations/pair_quotas.parquet": 7,
+        "annotations/prompts.parquet": 10,
         "dropped.parquet": 8,
         "gate/failing/labels.votes_in_range.parquet": 9,
         "README.md": None,
@@ -101,7 +102,14 @@ def test_the_catalog_has_a_view_of_each_table_of_a_release_and_of_nothing_else(t
         views = connection.execute("SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal").fetchall()
         counts = {name: len(connection.table(name).fetchall()) for schema, name in views if schema == "main"}
         splits = connection.execute("SELECT split, count(*) FROM qa GROUP BY ALL").fetchall()
-    assert counts == {"prompts": 2, "qa": 12, "labels": 6, "pair_quotas": 7, "dropped": 8}
+    assert counts == {
+        "prompts": 2,
+        "qa": 12,
+        "labels": 6,
+        "pair_quotas": 7,
+        "annotated_prompts": 10,
+        "dropped": 8,
+    }
     assert {name for schema, name in views if schema == "2026.01.01"} == set(counts)
     assert dict(splits) == {"train": 7, "test": 5}
 

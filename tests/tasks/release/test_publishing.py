@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from tasks.release import manifest, release
 from tasks.release.candidate import Candidate, describe_files
 from tasks.release.changes import changed_agreement
 from tasks.release.manifest import misfits, published
-from tasks.release.release import discard_equal, unchanged
+from tasks.release.release import Decision, discard_equal, unchanged
 from tasks.release.verify import faults
 from tests.disks import deny, folder_on_another_disk
 from tests.examples import examples
@@ -178,6 +180,58 @@ def test_a_version_that_was_published_is_never_written_over(root: str) -> None:
     with pytest.raises(StorageError, match="another run has this version"):
         releases.publish_candidate(root, replace(again, version=candidate.version), files)
     assert not list(faults(root))
+
+
+def test_what_equals_an_older_release_is_published_anew_with_its_approval_and_the_pointer_never_goes_back(
+    root: str,
+) -> None:
+    moments = [("A", 0), ("B", 0), ("A", 0), ("B", 1), ("A", -1), ("B", -400), ("A", 0)]  # the clock may go back
+    made: list[str] = []
+    for number, (name, days) in enumerate(moments):
+        assert unchanged(name, root) is None
+        candidate, files = releases.write(root, name, releases.DAY + timedelta(days))
+        storage.write_bytes(f"{candidate.uri}/README.md", name.encode())
+        files = tuple(describe_files(candidate.uri))
+        candidate = replace(candidate, files=tuple(file for file in files if not file["path"].startswith("gate/")))
+        assert discard_equal(candidate, root) is None
+        decision = Decision("approve", "Ada", f"for the {number}. time", "2026-01-02T00:00:00+00:00")
+        made.append(releases.publish_candidate(root, candidate, files, decision).version)
+        latest = published(root)
+        assert latest is not None
+        assert latest["version"] == made[-1]
+        assert latest["approval"]["reason"] == decision.reason
+        assert latest["parent"] == (made[-2] if number else None)
+        assert manifest.lineage(root).keys() == set(made)
+    assert made == [
+        "2026.01.02",
+        *(f"2026.01.02.{n}" for n in (1, 2)),
+        *(f"2026.01.03{n}" for n in ("", ".1", ".2", ".3")),
+    ]
+    storage.remove(f"{root}/releases/latest.json")
+    assert manifest.point(root) == manifest.Pointer(version=made[-1], manifest_sha256=sha256_of(root, made[-1]))
+
+
+def sha256_of(root: str, version: str) -> str:
+    return sha256(storage.read_bytes(f"{root}/releases/{version}/manifest.json")).hexdigest()
+
+
+def die(*_: object) -> str:
+    raise Killed
+
+
+def test_a_run_that_was_killed_while_it_published_does_not_take_its_version_behind_a_later_one(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(release, "catalog", die)
+        with pytest.raises(Killed):
+            releases.release(root, "A")
+    waiting, files = releases.write(root, "A")
+    assert releases.release(root, "B").version == f"{waiting.version}.1"
+    with pytest.raises(StorageError, match="a later one; run again for the next one"):
+        releases.publish_candidate(root, waiting, files)
+    assert releases.release(root, "A").version == f"{waiting.version}.2"
+    assert manifest.lineage(root).keys() == {f"{waiting.version}.1", f"{waiting.version}.2"}
 
 
 def test_a_version_stays_what_it_was_where_the_pointer_was_moved_back(root: str) -> None:
