@@ -48,7 +48,7 @@ from expectations.outcome import GateOutcome, RuleResult
 from infra import leftovers, storage
 from tasks import warehouse
 from tasks.config import Gate
-from tasks.identity import query
+from tasks.identity import named, query
 from tasks.release.candidate import ANNOTATIONS, describe_files
 from tasks.release.catalog import views
 from tasks.tables import INTEGER, REAL, TEXT, columns
@@ -178,7 +178,7 @@ def recounts(connection: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
 
     `rows_in` is None where no table holds what came in; a stage whose rows stand in several tables is counted in each.
     """
-    for path in sorted((rules.SQL / "recounts").glob("*.sql")):
+    for path in named(rules.SQL / "recounts", ".sql"):
         for row in connection.sql(path.read_text(encoding="utf-8")).to_arrow_table().to_pylist():
             yield {"stage": path.stem, **row}
 

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import BinaryIO
@@ -287,11 +287,12 @@ def opened(uri: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def sha256_of(stream: BinaryIO) -> str:
-    """The digest of a file, which is read to its end: 64 hexadecimal digits."""
+def sha256_of(stream: BinaryIO, tell: Callable[[int], None] = lambda _: None) -> str:
+    """The digest of a file, which is read to its end: 64 hexadecimal digits. `tell` hears of each number of bytes read."""
     sha256 = hashlib.sha256()
     while content := stream.read(AT_ONCE):
         sha256.update(content)
+        tell(len(content))
     return sha256.hexdigest()
 
 

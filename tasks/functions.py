@@ -1,8 +1,8 @@
 """What SQL asks Python for: functions of one text that DuckDB has not.
 
 In: a text. Out: its letters, its language, how much of it is new. Grain: one value a text. `tasks.warehouse` makes each of
-`FUNCTIONS` known to DuckDB; `tasks.identity` puts its code, and the versions of what it stands on, into the addresses of
-the tables whose queries use it.
+`FUNCTIONS` known to DuckDB; `tasks.identity` puts this module, and the versions of what a function stands on, into the
+addresses of the tables whose queries use it.
 """
 
 import re
@@ -113,16 +113,16 @@ def language(text: str) -> str | None:
 
 
 class Function(NamedTuple):
-    """A function, DuckDB's name for the type that it gives, and the version of what it stands on beside libraries."""
+    """A function, DuckDB's name for the type that it gives, and what it stands on beside this module, as `identity` takes it."""
 
     call: Callable[[str], str | float | None]
     gives: str
-    stands_on: str
+    stands_on: tuple[str, ...] = ()
 
 
 FUNCTIONS = {
-    "letters": Function(letters, "VARCHAR", f"Unicode {unidata_version}"),
-    "novelty": Function(novelty, "DOUBLE", ""),
-    "language": Function(language, "VARCHAR", ""),
+    "letters": Function(letters, "VARCHAR", (f"Unicode {unidata_version}",)),
+    "novelty": Function(novelty, "DOUBLE"),
+    "language": Function(language, "VARCHAR", ("pycld2",)),
 }
 """By the names that queries use, which are those of the functions."""

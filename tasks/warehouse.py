@@ -22,7 +22,7 @@ from infra import leftovers, storage
 from infra.snapshot import Info
 from tasks.errors import StorageError, one_line
 from tasks.functions import FUNCTIONS
-from tasks.identity import digest, macro_definitions, of_function, of_query, query
+from tasks.identity import digest, macro_definitions, of_modules, of_query, query
 from tasks.tables import DROPPED, Ref, Table
 
 logger = logging.getLogger(__name__)
@@ -151,12 +151,17 @@ def sift(table: Table, folder: str, screened: Ref, stage: str) -> tuple[Ref, Ref
 
 
 def derive(
-    table: Table, folder: str, function: Callable[..., pa.Table], inputs: Mapping[str, Ref], **parameters: object
+    table: Table,
+    folder: str,
+    function: Callable[..., pa.Table],
+    stands_on: Sequence[str],
+    inputs: Mapping[str, Ref],
+    **parameters: object,
 ) -> Ref:
     """Write the rows that a Python function gives as `table` below `folder`, unless they stand there already.
 
     For work that SQL cannot do. The function is called with the rows of each input and with the parameters, by name; what
-    it gives depends on nothing else.
+    it gives depends on nothing else but its module, and the modules and libraries that it `stands_on`, by name.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -170,7 +175,8 @@ def derive(
         with writing(uri):
             storage.write_bytes(uri, sink.getvalue())
 
-    return find_or_make(table, folder, address(table, of_function(function), inputs, parameters), make)
+    code = digest(function.__name__, of_modules(function.__module__, *stands_on))
+    return find_or_make(table, folder, address(table, code, inputs, parameters), make)
 
 
 def address(table: Table, code: str, inputs: Tables, parameters: Mapping[str, object]) -> str:

@@ -7,7 +7,7 @@ runs code, whatever serializer a task has.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import wraps
 from inspect import signature
@@ -20,7 +20,10 @@ from prefect.input import create_flow_run_input, delete_flow_run_input, read_flo
 from prefect.transactions import TransactionState, get_transaction
 from pydantic import TypeAdapter
 
-from tasks.identity import digest, of_function
+from tasks.config import Config, Judge, Responder
+from tasks.errors import SourceError
+from tasks.identity import digest, of_everything
+from tasks.prompts.sources import parse
 
 logger = logging.getLogger(__name__)
 Given = ParamSpec("Given")
@@ -28,7 +31,7 @@ Made = TypeVar("Made")
 
 
 def kept(*apart: str) -> Callable[[Callable[Given, Made]], Callable[Given, Made]]:
-    """Keep what a task gives for retries of its run, under its inputs but those named `apart`, and its code.
+    """Keep what a task gives for retries of its run, under its inputs but those named `apart`, and all code of ours.
 
     The task takes its storage as `root`, or the folder `tables` in it as `folder`.
     """
@@ -44,7 +47,7 @@ def kept(*apart: str) -> Callable[[Callable[Given, Made]], Callable[Given, Made]
             inputs = form.bind(*args, **kwargs).arguments
             root = inputs.get("root") or inputs["folder"].rpartition("/")[0]
             told = {name: value for name, value in inputs.items() if name not in apart}
-            key = f"kept-{digest(of_function(make), told)}"
+            key = key_of(make, told)
             for made in find(key, gives, root):
                 show_as_cached()
                 return made
@@ -55,6 +58,22 @@ def kept(*apart: str) -> Callable[[Callable[Given, Made]], Callable[Given, Made]
         return find_or_make
 
     return keep
+
+
+def key_of(make: Callable[..., object], told: Mapping[str, object]) -> str:
+    """Under what is kept that `make` gives for what it was `told`: one for all tasks of all code, since tables have their own."""
+    return f"kept-{digest(of_everything(), make.__qualname__, told, *map(named_by, told.values()))}"
+
+
+def named_by(value: object) -> object:
+    """What a configuration names and does not hold: the rows of its prompts, if their file still stands, and its models."""
+    if not isinstance(value, Config):
+        return None
+    rows = None
+    with suppress(SourceError):
+        rows = parse(value.prompts.source)[1]
+    asked: list[Responder | Judge] = [*value.responders, *value.judges]
+    return rows, [engine.identity() for engine in (value.diversity.embedder, *(entry.engine for entry in asked))]
 
 
 def can_be_retried() -> bool:

@@ -6,6 +6,7 @@ In: stages, the gate's outcome, the release. Out: text and tables of counts; nev
 import logging
 import re
 import shlex
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -252,6 +253,7 @@ class OneLineErrors(logging.Filter):
 def set_up_logging() -> None:
     """Show the progress of stages, and errors in one line."""
     logging.getLogger("tasks").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", "Logger .* attempted to send logs")  # of what is told before a run has begun
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(OneLineErrors())

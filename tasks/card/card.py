@@ -38,7 +38,7 @@ def write_card(config: Config, version: str, tables: Tables, uri: str) -> None:
 
 def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]:
     """What fills each `<<name>>` of the template."""
-    counts = warehouse.rows("card_counts", tables)
+    counts, embedder = warehouse.rows("card_counts", tables), config.diversity.embedder
     return {
         "configs": Section(configs(counts)),
         "name": Section(config.name),
@@ -56,7 +56,7 @@ def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]
         "biases": biases(config, tables),
         "addressed": Section(markdown_table(warehouse.rows("card_addressed", tables))),
         "comparison": comparison(tables),
-        "embedder": Section(config.diversity.embedder.identity()),
+        "embedder": Section(" ".join(dict.fromkeys((Path(embedder.title).name, embedder.identity())))),
         "in_part": Section(markdown_table(warehouse.rows("card_read_in_part", tables))),
         "errors": Section(markdown_table(warehouse.rows("card_errors", tables))),
         "dropped": Section(markdown_table(warehouse.rows("drops", tables))),

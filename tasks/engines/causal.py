@@ -6,32 +6,49 @@ same answers together as alone. Of what the folder says about generating only th
 
 import inspect
 import json
-from contextlib import suppress
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, GenerationConfig
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-from transformers.utils import logging
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    DynamicCache,
+    GenerationConfig,
+)
+from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.utils import logging as library_logging
 
 from tasks.errors import ModelError
+
+logger = logging.getLogger(__name__)
 
 MOST_SAID = 200
 """Characters that an error quotes of what the library said."""
 
 
-def load_model(model: str, folder: str, **options: object) -> Any:  # noqa: ANN401 (transformers is untyped here)
-    """The model in `folder`, which the configuration calls `model`; raises ModelError where there is none or a part of one."""
-    logging.disable_progress_bar()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # what it would warn of is told below
-    try:
+def load_config(model: str, folder: str) -> Any:  # noqa: ANN401 (transformers is untyped here)
+    """What the folder says about the model; raises ModelError where that is none which goes on with a text."""
+    with one_line(model):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        if config.is_encoder_decoder or getattr(config, "is_decoder", True) is False:
+        # BERT and its kinds; others may have the field too, and never read it.
+        may_attend_ahead = hasattr(type(config), "is_decoder") and hasattr(type(config), "add_cross_attention")
+        is_causal = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not config.is_encoder_decoder
+        if not is_causal or (may_attend_ahead and not config.is_decoder):
             raise ValueError(f"a model of kind {config.model_type} does not go on with a text")
+        return config
+
+
+def load_model(model: str, folder: str, **options: object) -> Any:  # noqa: ANN401
+    """The model in `folder`, which the configuration calls `model`; raises ModelError where there is none or a part of one."""
+    config = load_config(model, folder)
+    with one_line(model):
         loaded, found = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
@@ -40,13 +57,6 @@ def load_model(model: str, folder: str, **options: object) -> Any:  # noqa: ANN4
             output_loading_info=True,
             **options,
         )
-    except Exception as error:  # noqa: BLE001 (nobody knows all that is wrong in a folder)
-        said = f"{type(error).__name__}: {error}"[:MOST_SAID]
-        raise ModelError(
-            f"model {model}: cannot be loaded as a causal language model: {said}; use another folder"
-        ) from None
-    finally:
-        logging.set_verbosity(verbosity)
     if missing := sorted(found["missing_keys"]):
         raise ModelError(
             f"model {model}: cannot be loaded as a causal language model: its weights lack {missing[0]} "
@@ -55,13 +65,37 @@ def load_model(model: str, folder: str, **options: object) -> Any:  # noqa: ANN4
     return loaded.eval()
 
 
+@contextmanager
+def one_line(model: str) -> Iterator[None]:
+    """Have the library raise a ModelError, and warn of nothing: what is missing is told by others."""
+    library_logging.disable_progress_bar()
+    verbosity = library_logging.get_verbosity()
+    library_logging.set_verbosity_error()
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (nobody knows all that is wrong in a folder)
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_SAID]
+        raise ModelError(
+            f"model {model}: cannot be loaded as a causal language model: {said}; mend that or use another folder"
+        ) from None
+    finally:
+        library_logging.set_verbosity(verbosity)
+
+
 @cache
 def check_model(model: str, folder: str) -> None:
     """Raise ModelError where the model could not be loaded to answer, without the numbers of its weights."""
     end_tokens(model, folder)
+    load_config(model, folder)
     # What is quantized may be made larger while it is loaded, which needs the numbers: that is told first in its job.
     if not file_says(model, folder, "config.json").get("quantization_config"):
-        load_model(model, folder, device_map="meta")
+        loaded = load_model(model, folder, device_map="meta")
+        if not most_together(loaded):
+            logger.warning(
+                "model %s: answered row by row, which is slow: of kind %s, rows get other answers together",
+                model,
+                loaded.config.model_type,
+            )
 
 
 def check_generation_config(model: str, folder: str) -> None:
@@ -85,7 +119,9 @@ def end_tokens(model: str, folder: str) -> set[int]:
     for name in ("generation_config.json", "config.json"):
         told = file_says(model, folder, name)
         inner = told.get("text_config")  # of a model that reads more than text
-        ends = told.get("eos_token_id", inner.get("eos_token_id") if isinstance(inner, dict) else None)
+        ends = told.get("eos_token_id")
+        if ends is None and isinstance(inner, dict):
+            ends = inner.get("eos_token_id")
         if ends is not None:
             break
     tokens: list[Any] = ends if isinstance(ends, list) else [] if ends is None else [ends]
@@ -119,11 +155,14 @@ def most_together(model: Any) -> float:  # noqa: ANN401
     has_usual_cache = "attention_mask" in takes and model._supports_default_dynamic_cache()
     if not (counts_positions and has_usual_cache):
         return 0
-    if {type(layer) for layer in DynamicCache(config=model.config).layers} - {DynamicLayer, DynamicSlidingWindowLayer}:
+    layers = {type(layer) for layer in DynamicCache(config=model.config).layers}
+    if layers - {DynamicLayer, DynamicSlidingWindowLayer, DummyLayer}:  # the last reuses the keys of another
         return 0
-    told = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    text = model.config.get_text_config()
+    told = getattr(text, "rope_parameters", None) or {}
     ropes = [told] if "rope_type" in told else [rope for rope in told.values() if isinstance(rope, dict)]
     # A row that is longer has these models rotate all rows of its batch otherwise.
-    return min(
-        (rope["original_max_position_embeddings"] for rope in ropes if rope["rope_type"] == "longrope"), default=inf
-    )
+    most = [rope["original_max_position_embeddings"] for rope in ropes if rope["rope_type"] == "longrope"]
+    if getattr(text, "attn_temperature_tuning", False):  # Llama 4 scales by where a token stands behind its padding
+        most.append(text.floor_scale - 1)
+    return min(most, default=inf)

@@ -1,19 +1,41 @@
 """Find a model's or an adapter's folder, and tell it from every other.
 
-In: a path as users write it. Out: the folder; its name with the SHA-256 of its files. A folder of `make models` must hold what
+In: a path as users write it. Out: the folder; the SHA-256 over what is loaded of it. A folder of `make models` must hold what
 `embedded_models.sha256` says, byte for byte.
 """
 
 import hashlib
-from collections.abc import Mapping
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from infra import storage
+from tasks.engines.hashes import digests
 from tasks.errors import ModelError
 
 EMBEDDED = Path(__file__).with_name("embedded_models.sha256")
 """Lines of sha256sum, which reads them too: `cd .models && sha256sum --check ../tasks/engines/embedded_models.sha256`."""
+
+CONFIGURATION = ("*config*.json", "modules.json", "params.json")
+"""The model's, its generation's, its tokenizer's, its quantization's; of sentence-transformers, and of Mistral."""
+TOKENIZER = (
+    *("tokenizer*.json", "*tokens*.json", "tekken.json", "*vocab*.json", "*vocab*.txt", "vocab.bpe", "merges*.txt"),
+    *("*.model", "*.model.v*", "*.spm", "*.tiktoken", "*.tokenizer"),
+    *("bpe.codes", "dict.txt", "emoji.json", "byte_maps.json"),
+)
+TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja")
+WEIGHTS = (("*.safetensors", "*.safetensors.index.json"), ("*.bin", "*.bin.index.json"), ("*.pt", "*.pth"))
+"""Kinds of weights: the first one that is there is loaded."""
+ADAPTER = ("adapter_config.json", "adapter_model.*", "new_embeddings.*")
+NOT_LOADED = re.compile(r"\.|(training_args|optimizer|scheduler|scaler|rng_state)\b|trainer_state|rng_state_")
+"""How names of what training leaves begin, and of what is hidden."""
+OF_A_PART = (".json", ".safetensors", ".bin", ".txt", ".model")
+KIND = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 def checkpoint_folder(model: str, config: str = "config.json") -> Path:
@@ -26,30 +48,91 @@ def checkpoint_folder(model: str, config: str = "config.json") -> Path:
 
 @cache
 def checkpoint_identity(model: str, config: str = "config.json") -> str:
-    """`<folder name>@<first 16 digits of the SHA-256 over its files' names and bytes>`.
+    """`<kind of model>@<first 16 digits of the SHA-256 over the names and bytes of the files that are loaded>`.
 
     Raises:
         ModelError: there is no such folder, or it is an embedded model's and holds something else.
     """
     folder = checkpoint_folder(model, config)
-    found = file_digests(folder)
-    if folder.parent.name == ".models":
+    loaded = loaded_files(folder, config)
+    if folder.parent.name == ".models" and embedded_digests(folder.name):
+        found = file_digests(folder)
         check_embedded(folder, folder.name, found)
+    else:
+        found = digests(loaded, model)
     content = hashlib.sha256()
-    for name, sha256 in found.items():
-        content.update(f"{name}\0".encode() + bytes.fromhex(sha256))
-    return f"{folder.name}@{content.hexdigest()[:16]}"
+    for name in sorted(loaded):
+        content.update(os.fsencode(f"{name}\0") + bytes.fromhex(found[name]))
+    told = read(folder / config)
+    kind = told.get("model_type", told.get("peft_type"))
+    return f"{kind if isinstance(kind, str) and KIND.fullmatch(kind) else 'model'}@{content.hexdigest()[:16]}"
 
 
 def file_digests(folder: Path) -> dict[str, str]:
     """By its path below the folder, the SHA-256 of each file; hidden ones are what tools of the hub note beside a download."""
-    found: dict[str, str] = {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = file.relative_to(folder)
-        if not any(part.startswith(".") for part in name.parts):
-            with file.open("rb") as stream:
-                found[str(name)] = storage.sha256_of(stream)
+    names = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    shown = {name: path for name, path in names.items() if not any(part.startswith(".") for part in Path(name).parts)}
+    return digests(shown, folder.name)
+
+
+def loaded_files(folder: Path, config: str = "config.json") -> dict[str, Path]:
+    """By its path below the folder, each file that `transformers`, vLLM or `sentence-transformers` load of a model or an adapter.
+
+    All else, such as a log, a README, states of training and earlier checkpoints, changes no answer. Nor does Python code: it is
+    never run. Of what might be loaded, rather too much is taken than too little.
+    """
+    if config == "adapter_config.json":
+        return standing(folder, ADAPTER)
+    found = standing(folder, (*CONFIGURATION, *TOKENIZER, *TEMPLATES))
+    for kind in WEIGHTS:
+        weights = standing(folder, kind)
+        shards = {shard for name in weights if name.endswith(".index.json") for shard in shards_of(folder / name)}
+        weights |= {shard: folder / shard for shard in shards if os.path.isfile(folder / shard)}
+        found |= weights
+        if any(not name.endswith(".json") for name in weights.keys() - standing(folder, ADAPTER).keys()):
+            break
+    for part in parts(folder):
+        within = standing(folder / part, [f"**/*{suffix}" for suffix in OF_A_PART])
+        found |= {f"{part}/{name}": path for name, path in within.items()}
     return found
+
+
+def standing(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
+    """The files in a folder that match one of the patterns and do not look like states of training, by their paths below it."""
+    found = (path for pattern in patterns for path in folder.glob(pattern) if not NOT_LOADED.match(path.name))
+    return {str(path.relative_to(folder)): path for path in sorted(found) if os.path.isfile(path)}
+
+
+def shards_of(index: Path) -> list[str]:
+    """The files that an index of weights names."""
+    shards = read(index).get("weight_map")
+    return [shard for shard in shards.values() if isinstance(shard, str)] if isinstance(shards, dict) else []
+
+
+def parts(folder: Path) -> Iterator[str]:
+    """The folders of the parts that a model of sentence-transformers is made of."""
+    modules, routes = read(folder / "modules.json").get(""), read(folder / "router_config.json").get("types")
+    named = [module.get("path") for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
+    named += routes if isinstance(routes, dict) else []
+    yield from (part for part in named if isinstance(part, str) and part.strip("./"))
+
+
+def long_factors(model: str, positions: int) -> bool:
+    """Whether vLLM takes the long ones of two sets of factors for all positions of a model, of which there may be so many."""
+    told = read(Path(model) / "config.json")
+    scaling = told.get("rope_scaling") or told.get("rope_parameters")
+    if not isinstance(scaling, dict) or scaling.get("rope_type", scaling.get("type")) not in ("longrope", "su"):
+        return False
+    trained = scaling.get("original_max_position_embeddings", told.get("original_max_position_embeddings"))
+    return isinstance(trained, int) and positions > trained
+
+
+def read(file: Path) -> dict[str, Any]:
+    """An object in JSON; a list as one under no name; nothing where there is none."""
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads(file.read_bytes())
+        return found if isinstance(found, dict) else {"": found}
+    return {}
 
 
 def embedded_digests(name: str) -> dict[str, str]:

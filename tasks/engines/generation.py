@@ -91,7 +91,8 @@ class TransformersEngine:
         ends = {self.tokenizer.eos_token_id, *end_tokens(model, model)} - {None}
         self.end_tokens = sorted(token for token in ends if 0 <= token < text.vocab_size)
         self.most_together = most_together(self.model)
-        self.fits_static = self.most_together > 0 and self.model._can_compile_fullgraph  # the library's name for that
+        fits = self.most_together > 0 and self.model._can_compile_fullgraph  # the library's name for that
+        self.fits_static = fits and not getattr(text, "alibi", False)  # Falcon reads from the mask where a row begins
         self.positions: int | None = getattr(text, "max_position_embeddings", None)
         # A grammar must be able to end: where nothing else does, padding is its end.
         tokenizer_info = xgrammar.TokenizerInfo.from_huggingface(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.engines.chat import Message
+from tasks.engines.checkpoints import TEMPLATES, standing
 
 TODAY = datetime(2024, 7, 26, tzinfo=UTC)
 """What templates take for today, so that a prompt is the same on each day: the day that Llama 3.1's own names."""
@@ -29,8 +30,7 @@ def dated(folder: Path | None) -> str:
 
     Of a model on the hub, without a folder, nobody knows before it is loaded.
     """
-    names = ("*.jinja", "additional_chat_templates/*.jinja", "chat_template.json", "tokenizer_config.json")
-    files = (file for name in names for file in folder.glob(name)) if folder else ()
+    files = standing(folder, (*TEMPLATES, "tokenizer_config.json")).values() if folder else ()
     asks = folder is None or any(CLOCK.encode() in file.read_bytes() for file in files)
     return f" on {TODAY:%Y-%m-%d}" if asks else ""
 

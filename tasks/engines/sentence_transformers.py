@@ -27,7 +27,7 @@ class SentenceTransformers(EngineSection):
     block_rows: int = Field(256, ge=1, le=MOST_ROWS)
 
     def identity(self) -> str:
-        """The folder and the SHA-256 of its files."""
+        """The SHA-256 of what is loaded of the folder."""
         return checkpoint_identity(self.model)
 
     def answering(self, store: str) -> Answer:

@@ -26,7 +26,7 @@ class Transformers(EngineSection):
         return f"{self.weights()} {self.dtype}{dated(Path(storage.resolve(self.model)))}"
 
     def weights(self) -> str:
-        """The folder and the SHA-256 of its files."""
+        """The SHA-256 of what is loaded of the folder."""
         return checkpoint_identity(self.model)
 
     def check_requests(self, examples: Sequence[Example], runs_here: bool) -> None:

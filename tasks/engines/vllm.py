@@ -11,7 +11,7 @@ from pydantic import Field
 
 from infra import storage
 from tasks.engines import Answer, EngineSection, Example
-from tasks.engines.checkpoints import checkpoint_folder, checkpoint_identity
+from tasks.engines.checkpoints import checkpoint_folder, checkpoint_identity, long_factors
 from tasks.engines.rendering import dated
 from tasks.errors import ModelError
 from tasks.section import LONGEST, Words
@@ -22,8 +22,10 @@ ADAPTER = "adapter_config.json"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks that vLLM makes room for, its `MaxLoRARanks`."""
 PLAIN_LORA: dict[str, object] = {"peft_type": "LORA", "bias": "none", "use_dora": False, "modules_to_save": None}
-PLAIN_LORA |= {"rank_pattern": None, "alpha_pattern": None}
-"""What else an adapter may say: vLLM refuses one that says otherwise, or scales it as it was not trained (the last two)."""
+PLAIN_LORA |= {"lora_bias": False, "trainable_token_indices": None}
+PLAIN_LORA |= {"rank_pattern": None, "alpha_pattern": None, "use_qalora": False}
+PLAIN_LORA |= {"alora_invocation_tokens": None, "layer_replication": None}
+"""What else an adapter may say: vLLM refuses one that says otherwise, or answers as it was not trained (the last five)."""
 
 
 class Vllm(EngineSection):
@@ -33,12 +35,13 @@ class Vllm(EngineSection):
     At most `block_rows * concurrent_blocks` requests are in the engine of each of the `replicas` at a time.
     """
 
-    IDENTITY: ClassVar = ("model", "revision", "dtype", "template", "lora", "max_model_len", "load_format")
+    IDENTITY: ClassVar = ("model", "revision", "dtype", "template", "lora", "load_format")
     PLACE: ClassVar = (
         "device",
         "replicas",
         "tensor_parallel",
         "pipeline_parallel",
+        "max_model_len",
         "prefix_caching",
         "block_rows",
         "concurrent_blocks",
@@ -75,15 +78,20 @@ class Vllm(EngineSection):
         return self.max_model_len
 
     def identity(self) -> str:
-        """The model with its dtype, template and adapter, the length at which its answers are cut, and the day of a chat."""
+        """The model with its dtype, template and adapter, and the day of a chat.
+
+        Not its length: what does not fit is no answer, and is asked as soon as there is room. But vLLM reads all positions
+        of Phi-3 and its like in another way where they are more than a model was first trained for.
+        """
         adapter = f" lora {checkpoint_identity(self.lora, ADAPTER)}" if self.lora else ""
         dummy = " dummy weights" if self.load_format == "dummy" else ""
         day = dated(Path(self.source()) if self.is_folder() else None) if self.template == "chat" else ""
+        long = " by its long factors" if self.is_folder() and long_factors(self.source(), self.max_model_len) else ""
         # As tokens: before, vLLM made them of text by itself, others than these for some models.
-        return f"{self.weights()} {self.dtype} {self.template} as tokens{day}{adapter}{dummy} at most {self.max_model_len} tokens"
+        return f"{self.weights()} {self.dtype} {self.template} as tokens{day}{adapter}{dummy}{long}"
 
     def weights(self) -> str:
-        """The folder and the SHA-256 of its files, or the name on the hub and the revision."""
+        """The SHA-256 of what is loaded of the folder, or the name on the hub and the revision."""
         if self.is_folder():
             return checkpoint_identity(self.model)
         if self.revision:
@@ -137,7 +145,9 @@ def lora_rank(adapter: str) -> int:
     """The least rank of vLLM's that an adapter fits in, as its own file says; raises ModelError where vLLM does not take it."""
     try:
         told = json.loads((checkpoint_folder(adapter, ADAPTER) / ADAPTER).read_bytes())
-        rank, _, _ = (told[name] for name in ("r", "lora_alpha", "target_modules"))
+        rank, alpha, _ = (told[name] for name in ("r", "lora_alpha", "target_modules"))
+        if type(alpha) not in (int, float):
+            raise TypeError
     except (ValueError, LookupError, TypeError):
         raise ModelError(
             f"adapter {adapter}: its {ADAPTER} is not what PEFT writes for a LoRA; mend it or leave `lora` out"

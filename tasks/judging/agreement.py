@@ -19,6 +19,7 @@ from tasks.tables import AGREEMENT, AGREEMENT_QUESTIONS, HARM_CATEGORIES, PATTER
 from tasks.warehouse import Source
 
 BETWEEN = ("models", "people", "models and people")
+STANDS_ON = ("tasks.judging.measures", "tasks.tables", "numpy", "pyarrow")
 KINDS = {"models": "model", "people": "person"}
 
 
@@ -39,7 +40,7 @@ def agreement(patterns: Ref, seed: int, folder: str) -> Ref:
     Raises:
         StorageError: the folder cannot be written.
     """
-    return warehouse.derive(AGREEMENT, folder, measured, {"patterns": patterns}, seed=seed)
+    return warehouse.derive(AGREEMENT, folder, measured, STANDS_ON, {"patterns": patterns}, seed=seed)
 
 
 def read_patterns(patterns: Source) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from tasks import warehouse
 from tasks.config import Consensus
 from tasks.tables import POSTERIORS, Ref
 
+STANDS_ON = ("crowd-kit", "numpy", "pandas", "pyarrow")
 ITERATIONS = 100
 
 
@@ -25,7 +26,7 @@ def weigh(consensus: Consensus, opinions: Ref, folder: str) -> Ref | pa.Table:
     """
     if consensus.method == "majority":
         return POSTERIORS.schema.empty_table()
-    return warehouse.derive(POSTERIORS, folder, posteriors, {"opinions": opinions})
+    return warehouse.derive(POSTERIORS, folder, posteriors, STANDS_ON, {"opinions": opinions})
 
 
 def posteriors(opinions: pa.Table) -> pa.Table:

@@ -11,6 +11,7 @@ from tasks import warehouse
 from tasks.identity import digest
 from tasks.tables import CIRCLES, RESOLVED, Ref
 
+STANDS_ON = ("tasks.identity", "numpy", "pyarrow")
 ITERATIONS = 200
 TIE = 1e-9
 """What tells answers of one strength apart, as a share of it."""
@@ -25,7 +26,7 @@ def resolve(pairs: Ref, screened: Ref, folder: str) -> Ref:
         StorageError: the folder cannot be written.
     """
     circles = warehouse.build(CIRCLES, folder, "circles", {"pairs": pairs, "screened": screened})
-    return warehouse.derive(RESOLVED, folder, untie, {"circles": circles})
+    return warehouse.derive(RESOLVED, folder, untie, STANDS_ON, {"circles": circles})
 
 
 def untie(circles: pa.Table) -> pa.Table:

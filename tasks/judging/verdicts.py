@@ -60,7 +60,7 @@ def read(judge: Judge, requests: warehouse.Source, completions: warehouse.Source
     filters = list(FILTERS)
     if judge.format == "rubric":
         unclear = warehouse.build(UNCLEAR, folder, "unclear_verdicts", said)
-        said["found"] = warehouse.derive(FOUND, folder, find_verdicts, {"unclear": unclear})
+        said["found"] = warehouse.derive(FOUND, folder, find_verdicts, ("pyarrow",), {"unclear": unclear})
         known = list(HARM_CATEGORIES)
         return warehouse.build(
             VERDICTS, folder, "verdicts", said, annotator=judge.name, filters=filters, harm_categories=known

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.config import Config, Judge, Responder
-from tasks.identity import digest, of_code, of_function, query
+from tasks.identity import digest, of_everything, query
 from tasks.judging.agreement import agreement, agreement_patterns
 from tasks.release.manifest import File, Version, is_of_desktop
 from tasks.tables import INTEGER, REAL, TEXT, Stage, columns, tables_by_name
@@ -174,9 +174,8 @@ def describe_files(uri: str, folder: str = "") -> Iterator[File]:
 def release_fingerprint(config: Config, stages: Sequence[Stage]) -> str:
     """What the release is made of, and what it is made and examined by: equal fingerprints mean equal releases."""
     tables = {name: source for name, source in tables_of(stages).items() if name != "stages"}
-    code = [of_function(write_candidate), of_code("expectations.gate", "examine")]
     sums = [(stage.name, stage.grain, stage.rows_in, stage.rows_kept, stage.dropped.rows) for stage in stages]
     settings = config.model_dump(mode="json", include={"name", "seed", "consensus", "review", "gate"})
     asked: list[Responder | Judge] = [*config.responders, *config.judges]
     models = [(model.name, model.engine.identity(), model.engine.weights()) for model in asked]
-    return digest(code, settings, models, sums, warehouse.identities(tables))
+    return digest(of_everything(), settings, models, sums, warehouse.identities(tables))

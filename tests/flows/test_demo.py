@@ -71,7 +71,7 @@ def test_the_embedded_model_makes_a_release(
     folder = Path(release.uri)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["verdict"]["passed"]
-    assert manifest["responders"]["smollm2-135m"].startswith("smollm2-135m-instruct@")
+    assert manifest["responders"]["smollm2-135m"].startswith("llama@")
     released = {name: duckdb.read_parquet(f"{folder}/{name}/*/*.parquet") for name in ("qa", "dual", "single")}
     assert {name: len(rows) for name, rows in released.items()} == {"qa": len(answers), "dual": pairs, "single": pairs}
     assert len(duckdb.read_parquet(f"{folder}/dropped.parquet")) == sum(stage.dropped.rows for stage in stages)

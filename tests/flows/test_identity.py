@@ -1,7 +1,9 @@
 """A storage that never lies: what a run finds, what it makes again, and when it publishes, as a user meets it."""
 
+import inspect
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,14 @@ import pytest
 from prefect import Task, flow
 
 from flows.pipeline import pipeline
+from flows.running.caching import key_of
 from flows.running.perform import perform_in_run
 from flows.sources_to_prompts import sources_to_prompts
 from tasks import config as configs
 from tasks import identity
 from tasks.config import Config
+from tasks.engines.checkpoints import checkpoint_identity
+from tasks.engines.transformers import Transformers
 from tasks.prompts.prompts import build_prompts
 from tasks.release.candidate import release_fingerprint, write_candidate
 from tasks.release.release import Release, discard_equal, next_version, unchanged
@@ -104,6 +109,17 @@ def test_truncated_tables_are_set_aside_and_made_again(scripted_run: Run, copied
     assert all(pq.read_metadata(table) for table in mended)
 
 
+def copy_code(tree: Path) -> None:
+    for package in identity.KINDS:
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def forget() -> None:
+    for name, value in vars(identity).items():
+        if hasattr(value, "cache_clear") and name not in ("bare", "parsed", "parser"):
+            value.cache_clear()
+
+
 def mended(text: str) -> str:
     return text.replace("'blank'", "'empty'")
 
@@ -122,19 +138,13 @@ def test_a_retry_does_again_what_mended_code_has_to_do_with(
 ) -> None:
     settings = configs.load(str(write_config(tmp_path)))
     tree = tmp_path / "code"
-    for package in identity.OURS:
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(tree)
     calls: list[str] = []
     attempts: list[int] = []
 
     def build_and_count(*arguments: Any) -> Stage:
         calls.append("prompts")
         return build_prompts(*arguments)
-
-    def forget() -> None:
-        for value in vars(identity).values():
-            if hasattr(value, "cache_clear"):
-                value.cache_clear()
 
     monkeypatch.setattr(identity, "ROOT", tree)
     monkeypatch.setattr("flows.sources_to_prompts.build_prompts", build_and_count)
@@ -159,11 +169,90 @@ def test_a_retry_does_again_what_mended_code_has_to_do_with(
     assert len(calls) == times
 
 
-def test_the_code_of_every_task_has_an_identity() -> None:
+CODE = {
+    "tasks/sql/kept.sql": "SELECT",
+    "tasks/sql/dropped.sql": "SELECT",
+    "tasks/sql/macros.sql": "lower",
+    "tasks/release/sql/release_qa.sql": "SELECT",
+    "tasks/release/templates/dataset.sql": "SELECT",
+    "expectations/sql/qa_twice.sql": "SELECT",
+    "expectations/sql/recounts/sources_to_prompts.sql": "SELECT",
+    "tasks/judging/rubric/standard/harm.md": "safe",
+    "tasks/judging/rubric/llama-guard-3.csv": "S1,",
+    "tasks/card/reference.toml": "statistic",
+    "tasks/warehouse.py": "def sift",
+    "tasks/prompts/formats.py": "def json_lines",
+    "flows/sources_to_prompts.py": "build_prompts(",
+    "expectations/copies.py": "def copies",
+    "infra/label_studio.py": "def ",
+}
+"""Files that a retry depends on, each with what is there to be mended."""
+
+
+@pytest.fixture
+def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """What a task's result is kept under, for a configuration whose model and code stand in folders of the test."""
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (model / name).write_text("{}")
+    copy_code(tmp_path / "code")
+    monkeypatch.setattr(identity, "ROOT", tmp_path / "code")
+    settings = configs.load(str(write_config(tmp_path)))
+    engine = Transformers(kind="transformers", model=str(model))
+    settings = settings.model_copy(
+        update={"responders": (settings.responders[0].model_copy(update={"engine": engine}), *settings.responders[1:])}
+    )
+
+    def of(task: Any = sources_to_prompts, **told: object) -> str:
+        forget()
+        checkpoint_identity.cache_clear()
+        return key_of(inspect.unwrap(task), {"config": settings, "folder": str(tmp_path / "tables")} | told)
+
+    yield of
+    monkeypatch.undo()
+    forget()
+
+
+def test_the_key_of_a_retry_changes_with_all_code_queries_prompts_and_models_and_with_nothing_else(
+    tmp_path: Path, key: Callable[..., str]
+) -> None:
+    before = key()
+    for name, part in CODE.items():
+        file = tmp_path / "code" / name
+        text = file.read_text()
+        assert part in text, name
+        file.write_text(text.replace(part, f"{part}_"))
+        assert key() != before, name
+        if file.suffix in (".sql", ".py"):
+            first, _, rest = text.partition("\n")
+            file.write_text(f"{first}\n-- said\n{rest}" if file.suffix == ".sql" else f"# said\n\n{text}\n'Said.'\n")
+            assert key() == before, name
+        file.write_text(text)
+    prompts, weights = tmp_path / "prompts.jsonl", tmp_path / "model/model.safetensors"
+    for file in (prompts, weights):
+        text = file.read_text()
+        file.write_text(text.replace("tulips", "roses").replace("{}", "{ }"))
+        assert key() != before, file.name
+        file.write_text(text)
+        assert key() == before, file.name
+        os.utime(file, (1, 1))
+        assert key() == before, file.name
+    text = prompts.read_text()
+    prompts.unlink()  # read and done with: what comes after does not need it
+    assert key() == key() != before
+    prompts.write_text(text)
+    for name in ("README.md", "tasks/README.md", "flows/configs/demo.toml", "tasks/prompts/notes.txt"):
+        (tmp_path / "code" / name).write_text("said")
+        assert key() == before, name
+    assert key(folder="elsewhere") != before
+
+
+def test_no_two_tasks_are_kept_under_one_key(key: Callable[..., str]) -> None:
     modules = [import_module(f"flows.{path.stem}") for path in (ROOT / "flows").glob("*_to_*.py")]
     tasks = {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Task)}
     assert len(tasks) >= len(modules)
-    assert len({identity.of_function(task.fn) for task in tasks.values()}) == len(tasks)
+    assert len({key(task) for task in tasks.values()}) == len(tasks)
 
 
 def test_a_retry_makes_again_the_tables_that_were_deleted_or_broke_since(

@@ -39,7 +39,6 @@ SIZES: dict[str, Any] = {
         ("num_key_value_heads", "linear_num_key_heads", "num_global_key_value_heads", "n_shared_experts"), 2
     ),
     "linear_num_value_heads": 4,
-    "floor_scale": 8,
     "qk_rope_head_dim": 4,
     "qk_nope_head_dim": 4,
     "rotary_dim": 4,
@@ -59,10 +58,11 @@ LONG = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embed
     "partial_rotary_factor": 1.0,
 }
 MLA = {"num_key_value_heads": 4}
+SHARING = {"layer_types": ["sliding_attention", "full_attention"] * 2, "num_kv_shared_layers": 2}
 USUAL = """llama mistral qwen2 qwen2_moe qwen3 qwen3_moe gemma gemma2 gemma3_text gemma4_text phi phi3 phimoe mixtral gpt2 gptj
 gpt_neox gpt_bigcode gpt_oss bloom mpt falcon opt stablelm starcoder2 smollm3 cohere cohere2 granite granitemoe olmo olmo2 olmo3
-olmoe llama4_text ministral exaone4 glm glm4 glm4_moe nemotron seed_oss ernie4_5 hunyuan_v1_dense apertus arcee minimax_m2
-codegen persimmon xglm"""
+olmoe ministral exaone4 glm glm4 glm4_moe nemotron seed_oss ernie4_5 hunyuan_v1_dense apertus arcee minimax_m2
+codegen persimmon xglm gpt_neox gpt_neox_japanese"""
 FAMILIES: dict[str, dict[str, Any]] = {kind: {} for kind in USUAL.split()} | {
     "deepseek_v2": MLA,
     "deepseek_v3": MLA | {"head_dim": 4},
@@ -84,6 +84,10 @@ FAMILIES: dict[str, dict[str, Any]] = {kind: {} for kind in USUAL.split()} | {
     "rwkv": {},
     "zamba2": {"layers_block_type": ["mamba", "hybrid"], "attention_hidden_size": 64, "attention_head_dim": 16},
     "phi3 beyond its first length": {"kind": "phi3", "original_max_position_embeddings": 50, "rope_parameters": LONG},
+    "llama4_text": {"no_rope_layers": [1, 0], "floor_scale": 50, "attn_scale": 9.0},
+    "falcon with alibi": {"kind": "falcon", "alibi": True},
+    "gemma3n_text": SHARING,
+    "gemma4 whose layers share keys": {"kind": "gemma4_text"} | SHARING,
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
 }
 """What else each family needs to be made small."""

@@ -109,7 +109,7 @@ def test_a_field_belongs_in_one_of_two(identity: tuple[str, ...], place: tuple[s
 def test_stored_answers_are_found_again_under_the_identity_of_their_model(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "small", "1")
     weights = SentenceTransformers(kind="sentence-transformers", model=folder).identity()
-    assert weights.startswith("small@")
+    assert weights.startswith("model@")
     hub = {"kind": "vllm", "model": "org/m", "revision": "1"}
     endpoint = {"kind": "openai", "model": "m", "base_url": "https://a.org/v1/"}
     found = {
@@ -126,12 +126,12 @@ def test_stored_answers_are_found_again_under_the_identity_of_their_model(tmp_pa
         ).identity(): (
             "m@unversioned https://a.org/v1 max_tokens as max_completion_tokens without temperature without seed"
         ),
-        Vllm.model_validate(hub).identity(): "org/m@1 bfloat16 chat as tokens on 2024-07-26 at most 4096 tokens",
+        Vllm.model_validate(hub).identity(): "org/m@1 bfloat16 chat as tokens on 2024-07-26",
         Vllm.model_validate(hub | {"lora": folder, "template": "alpaca"}).identity(): (
-            f"org/m@1 bfloat16 alpaca as tokens lora {weights} at most 4096 tokens"
+            f"org/m@1 bfloat16 alpaca as tokens lora {checkpoint_identity(folder, 'adapter_config.json')}"
         ),
         Vllm(kind="vllm", model=folder, load_format="dummy", max_model_len=64).identity(): (
-            f"{weights} bfloat16 chat as tokens dummy weights at most 64 tokens"
+            f"{weights} bfloat16 chat as tokens dummy weights"
         ),
     }
     assert list(found) == list(found.values())

@@ -1,19 +1,22 @@
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 from shutil import copytree
 from string import ascii_letters
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 import torch
+from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models
-from transformers import GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
 from tasks.engines import generation
-from tasks.engines.causal import check_model, end_tokens
+from tasks.engines.causal import check_model, end_tokens, load_config, load_model
 from tasks.engines.checkpoints import checkpoint_identity
 from tasks.engines.generation import SeededSampling, TransformersEngine, shared_prefix
 from tasks.engines.templates import load_form, prompt_tokens
@@ -106,7 +109,7 @@ def expect_plain_greedy(engine: TransformersEngine, asked: list[Row]) -> None:
 
 def test_the_embedded_model_is_a_llama(engine: TransformersEngine) -> None:
     assert type(engine.model).__name__ == "LlamaForCausalLM"
-    assert checkpoint_identity(MODEL).startswith("smollm2-135m-instruct@")
+    assert checkpoint_identity(MODEL).startswith("llama@")
 
 
 def test_the_same_seed_gives_the_same_answer_and_another_seed_another(engine: TransformersEngine) -> None:
@@ -223,12 +226,21 @@ SHARED = 40
 FEW = {"system": spelled(SHARED, 1), "max_tokens": 4, "top_p": 0.9}
 
 
+ROW_BY_ROW = """deepseek_v4 lfm2 mamba mamba2 falcon_mamba jamba bamba falcon_h1 granitemoehybrid nemotron_h qwen3_next qwen3_5_text
+minimax recurrent_gemma rwkv zamba2"""
+"""Families whose rows would get other answers together."""
+
+
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_what_is_answered_together_is_answered_as_if_alone(
-    kind: str, letters: str, monkeypatch: pytest.MonkeyPatch
+    kind: str, letters: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(generation, "load_model", lambda *_, **__: tiny(kind))
-    engine = TransformersEngine(letters, "float32", threads=1)
+    tiny(kind).save_pretrained(tmp_path)
+    check_model(kind, str(tmp_path))
+    assert ("row by row" in caplog.text) == (kind in ROW_BY_ROW.split())
+    monkeypatch.setattr(generation, "load_form", lambda _: load_form(letters))
+    engine = TransformersEngine(str(tmp_path), "float32", threads=1)
+    assert (engine.most_together == 0) == (kind in ROW_BY_ROW.split())
     asked = [
         request(1, **FEW, user=spelled(13, 2), temperature=0.0),
         request(2, **FEW, user=spelled(2, 3)),
@@ -255,6 +267,43 @@ def saved(letters: str, folder: Path, **settings: object) -> Path:
     config = json.loads((folder / "config.json").read_bytes())
     (folder / "config.json").write_text(json.dumps(config | settings))
     return folder
+
+
+def spoil_config(**settings: object) -> Callable[[Path], object]:
+    """Have a folder's config.json say something else."""
+
+    def spoil(folder: Path) -> None:
+        told = json.loads((folder / "config.json").read_bytes())
+        (folder / "config.json").write_text(json.dumps(told | settings))
+
+    return spoil
+
+
+LAYOUTS: dict[str, Callable[[dict[str, torch.Tensor], Path], object]] = {
+    "in parts": lambda weights, folder: save_torch_state_dict(weights, folder, max_shard_size="16KB"),
+    "by torch": lambda weights, folder: torch.save(weights, folder / "pytorch_model.bin"),
+    "without the head, which is its embeddings": lambda weights, folder: (
+        spoil_config(tie_word_embeddings=True)(folder),
+        save_file(
+            {name: weight for name, weight in weights.items() if "lm_head" not in name}, folder / "model.safetensors"
+        ),
+    ),
+}
+"""How the weights of a model may be written."""
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_model_answers_the_same_however_its_weights_are_written(letters: str, tmp_path: Path, layout: str) -> None:
+    whole, other = (saved(letters, tmp_path / name) for name in ("whole", "other"))
+    weights = load_file(whole / "model.safetensors")
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].clone()
+    save_file(weights, whole / "model.safetensors", metadata={"format": "pt"})
+    (other / "model.safetensors").unlink()
+    LAYOUTS[layout](weights, other)
+    check_model(layout, str(other))
+    asked = request(1, **FEW, user="Hi")
+    found = [answer(TransformersEngine(str(folder), "float32", threads=1), asked) for folder in (whole, other)]
+    assert found[0][0]["completion"] == found[1][0]["completion"]
 
 
 GENERATING: dict[str, Any] = {
@@ -349,6 +398,8 @@ def test_of_what_a_model_says_about_generating_only_the_end_counts(letters: str,
         (None, {}, set()),
         (None, {"eos_token_id": 0}, {0}),
         (None, {"text_config": {"eos_token_id": [3]}}, {3}),
+        (None, {"eos_token_id": None, "text_config": {"eos_token_id": 3}}, {3}),
+        (None, {"eos_token_id": 0, "text_config": {"eos_token_id": 3}}, {0}),
         ({}, {"eos_token_id": 2}, {2}),
         ({"eos_token_id": None}, {"eos_token_id": [2, 3]}, {2, 3}),
         ({"eos_token_id": 1}, {"eos_token_id": 2}, {1}),
@@ -390,16 +441,6 @@ def test_a_model_that_nothing_ends_gives_whole_verdicts(letters: str, tmp_path: 
     assert (judged["finish_reason"], free["finish_reason"], free["output_tokens"]) == ("stop", "length", 40)
 
 
-def spoil_config(**settings: object) -> Callable[[Path], object]:
-    """Have a folder's config.json say something else."""
-
-    def spoil(folder: Path) -> None:
-        told = json.loads((folder / "config.json").read_bytes())
-        (folder / "config.json").write_text(json.dumps(told | settings))
-
-    return spoil
-
-
 FAULTS: dict[str, Callable[[Path], object]] = {
     "no weights": lambda folder: (folder / "model.safetensors").unlink(),
     "weights that are cut off": lambda folder: (folder / "model.safetensors").write_bytes(b"\x00" * 9),
@@ -423,9 +464,30 @@ FAULTS: dict[str, Callable[[Path], object]] = {
     "an encoder and a decoder": spoil_config(model_type="t5"),
     "a decoder that reads an encoder": spoil_config(model_type="bart", is_encoder_decoder=True),
     "a model of images": spoil_config(model_type="vit"),
+    **{
+        f"{kind}, quantized": spoil_config(model_type=kind, quantization_config={"quant_method": "fp8"})
+        for kind in ("bert", "t5", "vit", "llamas", "")
+    },
     "an end that is none": spoil_config(eos_token_id=["</s>"]),
 }
 """What may be wrong with a folder."""
+
+
+AHEAD = """bert bert-generation big_bird camembert data2vec-text electra ernie megatron-bert rembert roberta
+roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod"""
+"""Kinds of which a model attends to what comes after, unless its config.json says otherwise."""
+
+
+@pytest.mark.parametrize("kind", [*AHEAD.split(), *{own.get("kind", kind): None for kind, own in FAMILIES.items()}])
+def test_a_model_is_refused_where_it_attends_ahead_and_not_for_a_field_that_it_never_reads(
+    tmp_path: Path, kind: str
+) -> None:
+    said = {"model_type": kind, "is_decoder": False, "add_cross_attention": False}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(ModelError, match="does not go on with a text") if kind in AHEAD.split() else nullcontext():
+        load_config("m", str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps(said | {"is_decoder": True}))
+    assert load_config("m", str(tmp_path)).model_type == kind
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -439,3 +501,12 @@ def test_what_cannot_be_loaded_whole_as_a_causal_model_is_one_line_before_it_is_
     with pytest.raises(ModelError, match=r"^model .*; (use|mend)") as raised:
         Transformers(kind="transformers", model=str(folder)).check_requests([], runs_here=True)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), torch.OutOfMemoryError("all\nis used"), OSError(5, "a disk\nfails")])
+def test_what_the_machine_lacks_to_load_a_model_is_to_be_mended_there(
+    letters: str, tmp_path: Path, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", Mock(side_effect=fault))
+    with pytest.raises(ModelError, match=rf"^model m: .*{type(fault).__name__}:.*; mend that or use another folder$"):
+        load_model("m", str(saved(letters, tmp_path / "model")))
