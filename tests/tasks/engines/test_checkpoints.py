@@ -297,7 +297,7 @@ def test_processes_that_keep_hashes_at_once_leave_a_file_that_can_be_read(tmp_pa
 def test_what_takes_long_to_hash_is_told(
     tmp_path: Path, read: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="tasks")
     identity(tmp_path / "model")
     assert not caplog.messages
     monkeypatch.setattr(hashes, "SECONDS_BETWEEN_REPORTS", -1)
