@@ -16,6 +16,7 @@ EXPECTATIONS = [
     no_rows("release_engine_errors", severity="warning", rule="release_engine_errors_warned"),
     no_rows("release_filtered", severity="warning", rule="release_filtered_warned"),
     no_rows("release_too_long", severity="warning", rule="release_too_long_warned"),
+    no_rows("release_cut_off", severity="warning", rule="release_cut_off_warned"),
     no_rows("release_files"),
     no_rows("release_loads"),
     no_rows("release_loads_in_place", severity="warning"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -37,6 +38,8 @@ KEY_VARIABLE = "SAFEPAIRS_TEST_KEY"
 os.environ[KEY_VARIABLE] = "a-key-of-tests"
 S3_PORTS = choose_ports(len(s3_server.PORTS))
 os.environ.update(s3_server.environment(S3_PORTS[0]))
+# A shell has what it starts in the background ignore Ctrl-C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CONFIG = """
 name = "tested"

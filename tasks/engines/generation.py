@@ -25,7 +25,7 @@ from tasks.engines.blocks import completions
 from tasks.engines.causal import end_tokens, load_model, most_together
 from tasks.engines.chat import confidence, too_long
 from tasks.engines.grammar import grammar
-from tasks.engines.templates import load_form, prompt_tokens
+from tasks.engines.templates import begun, load_form, prompt_tokens
 
 PADDING = 0
 """A token that every model has; what stands in its place is never attended to, nor read."""
@@ -207,7 +207,10 @@ class TransformersEngine:
         kept = tokens if stop is None else tokens[:stop]
         return {
             "request_id": request["request_id"],
-            "completion": self.tokenizer.decode(kept, skip_special_tokens=True),
+            "completion": begun(self.form, request)
+            + self.tokenizer.decode(
+                kept, skip_special_tokens=not self.form.hides_marks, clean_up_tokenization_spaces=False
+            ),
             "finish_reason": "length" if stop is None else "stop",
             "input_tokens": input_tokens,
             "output_tokens": len(kept) + (stop is not None),

@@ -18,7 +18,7 @@ from tasks.engines.actors import RESTARTS
 from tasks.engines.blocks import commit, completions, read
 from tasks.engines.chat import confidence, too_long
 from tasks.engines.grammar import grammar
-from tasks.engines.templates import load_form, prompt_tokens
+from tasks.engines.templates import Form, begun, load_form, prompt_tokens
 from tasks.engines.vllm import Vllm, lora_rank
 from tasks.tables import COMPLETIONS, REQUESTS
 
@@ -113,11 +113,17 @@ def to_tokens(row: dict[str, Any], source: str, revision: str | None, template: 
 
     The stages of `ray.data.llm` pass by one that has an error: that its template does not take, or that is too long.
     """
-    tokens, fault = prompt_tokens(load_form(source, revision, template), row)
+    form = load_form(source, revision, template)
+    tokens, fault = prompt_tokens(form, row)
     error = fault or too_long(len(tokens), row["max_tokens"], positions)
     # In each row: where one lacks it, Arrow makes it null, which those stages take for an error.
-    told = {"counted_tokens": len(tokens), "__inference_error__": error or ""}
-    return {"tokenized_prompt": tokens, "sampling_params": sampling(row)} | told
+    told = {"counted_tokens": len(tokens), "begun": begun(form, row), "__inference_error__": error or ""}
+    return {"tokenized_prompt": tokens, "sampling_params": sampling(row) | shown(form)} | told
+
+
+def shown(form: Form) -> dict[str, bool]:
+    """What has vLLM write special tokens into its answers, where these tell thinking from what is answered."""
+    return {"skip_special_tokens": False} if form.hides_marks else {}
 
 
 def sampling(row: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +145,7 @@ def completion(row: dict[str, Any], positions: int) -> dict[str, Any]:
         return dict.fromkeys(COMPLETIONS.schema.names) | long
     return {
         "request_id": row["key"],
-        "completion": row["generated_text"],
+        "completion": row["begun"] + row["generated_text"],
         "finish_reason": "length" if row["num_generated_tokens"] >= row["max_tokens"] else "stop",
         "input_tokens": row["num_input_tokens"],
         "output_tokens": row["num_generated_tokens"],

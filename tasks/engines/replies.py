@@ -42,6 +42,8 @@ FILTERS = (
     "errortoxic",
 )
 """What providers call it, as `spelled`: OpenAI, Bedrock, Gemini, Zhipu, Anthropic, Cohere. The macro `ending` spells alike."""
+CUT = ("length", "maxtokens", "modellength", "modelcontextwindowexceeded")
+"""How an answer ends that was long enough, spelled: the macro `is_cut` knows it too."""
 BROKEN = ("error", "abort", "aborted")
 """How what is no answer ends, whatever text it has."""
 MAY_REFUSE = (400, 403, 422, 451)
@@ -96,7 +98,7 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
         return read_fault("error", status, body, hidden)
     used = tokens_told(reply)
     text, finish_reason = answer_of(reply), ending_of(reply)
-    if text is None and spelled(finish_reason or "") in FILTERS:
+    if text is None and (spelled(finish_reason or "") in FILTERS or thought_alone(reply)):
         text = ""
     if text is None:
         return used | {"error": describe(instead_of_answer(reply), status, body, hidden)}
@@ -197,6 +199,20 @@ def answer_of(reply: object) -> str | None:
         case {"choices": [{"message": {"content": ""}}, *_]}:
             return ""
     return None
+
+
+def thought_alone(reply: object) -> bool:
+    """Whether the first choice holds a message in which the model only thought, shown or not, and came to no answer."""
+    match reply:
+        case {"choices": [{"message": {"tool_calls": [_, *_]}}, *_]}:
+            return False
+        case {"choices": [{"message": {"reasoning_content": str(text)} | {"reasoning": str(text)}}, *_]} if text:
+            return True
+        case {"choices": [{"message": {"content": [{"type": "thinking"}, *_]}}, *_]}:
+            return True
+        case {"choices": [{"message": {}, "finish_reason": str(word)}, *_]}:
+            return spelled(word) in CUT
+    return False
 
 
 def ending_of(reply: object) -> str | None:

@@ -26,6 +26,12 @@ FRAMES = {
     )
 }
 """Prompts of base models, by name. Alpaca's is that of Stanford Alpaca without an input (github.com/tatsu-lab/stanford_alpaca)."""
+THINKING = re.compile(
+    r"(?!.*end_)[<\[◁][^<>\[\]◁▷/]*(think|thought|reason|scratchpad)[^<>\[\]◁▷/]*[>\]▷]\s*\Z", re.IGNORECASE
+)
+"""What begins thinking, at the end of a prompt. What answers are told by stands in `tasks/sql/macros.sql`."""
+MARKS = re.compile("think|thought|reason|scratchpad|<\\|channel", re.IGNORECASE)
+"""What stands in tokens that tell thinking from an answer."""
 MOST_SAID = 200
 """Characters that an error quotes of what a template said."""
 
@@ -35,13 +41,16 @@ class Form:
     """How a model is asked: its tokenizer, what in a text could open or close a turn, and where its system text goes.
 
     `frame` is the text around a request where that is no chat. `system_turns` says whether the chat template has one for a
-    question, and for a question with an answer.
+    question, and for a question with an answer. `opening` is what the template writes of an answer: how its thinking begins, or
+    nothing. `hides_marks` says whether that or its end is a special token, which an answer's text would lack.
     """
 
     tokenizer: Any
     found: re.Pattern[str]
     frame: str | None
     system_turns: tuple[bool, bool]
+    opening: str
+    hides_marks: bool
 
 
 @cache
@@ -72,7 +81,20 @@ def load_form(model: str, revision: str | None = None, template: str = "chat") -
         markers(tokenizer, frame),
         frame,
         (stands(tokenizer, turns[:2]), stands(tokenizer, turns)) if frame is None else (False, False),
+        opening(tokenizer) if frame is None else "",
+        any(token.special and MARKS.search(str(token)) for token in tokenizer.added_tokens_decoder.values()),
     )
+
+
+def opening(tokenizer: Any) -> str:  # noqa: ANN401
+    """What the chat template begins an answer with, if that is thinking."""
+    found = THINKING.search(rendered(tokenizer, [{"role": "user", "content": TEXTS[0]}])[0])
+    return found[0] if found else ""
+
+
+def begun(form: Form, request: Mapping[str, object]) -> str:
+    """What the prompt has said of the answer to a request already; of one as JSON, which has no thinking, nothing."""
+    return "" if request["json_schema"] else form.opening
 
 
 def stands(tokenizer: Any, chat: Sequence[Message]) -> bool:  # noqa: ANN401

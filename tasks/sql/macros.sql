@@ -85,6 +85,25 @@ CREATE OR REPLACE MACRO readable(text) AS
 length(regexp_replace(text, '[^\p{L}\p{M}\p{N}\p{So}\x{A2}-\x{A5}\x{20A0}-\x{20CF}\x{2190}-\x{22FF}]+', '', 'g'))
 / greatest(length(regexp_replace(text, '\s+|-{3,}|={3,}|_{3,}|\*{3,}|\.{3,}|#{3,}|:?-+:?\|', '', 'g')), 1);
 
+-- A text without its code and without what stands in quotes.
+CREATE OR REPLACE MACRO without_quotes(text) AS
+regexp_replace(
+    text,
+    '(?s)```.*?(?:```|$)|`[^`\n]*`|["“„«‘「『][^"”“»’」』\n]*["”“»’」』]|(?:^|[\s(])''[^''\n]{1,40}''', ' ', 'g'
+);
+
+-- Whether U+FFFD stands in a text for what was lost between bytes and text, beside a letter or another one. A text speaks of it that
+-- quotes it, names it or its cause, or has it stand alone; but not with six in a row.
+CREATE OR REPLACE MACRO lost_characters(text) AS
+regexp_matches(text, '\x{FFFD}{6}')
+OR regexp_matches(
+    if(regexp_matches(without_quotes(text), '\p{L}'), without_quotes(text), text),
+    '[\p{L}\p{M}\p{N}]\x{FFFD}|\x{FFFD}(?:[\p{L}\p{M}\p{N}]|\s*\x{FFFD})'
+)
+AND NOT regexp_matches(
+    text, '(?i)FFFD|Unicode|UTF-?(?:8|16)|encod|decod|kodier|codif|кодиров|mojibake|replacement char|编码|乱码|文字化け'
+);
+
 -- Whether 16 characters from a place in a text stand in it again further on.
 CREATE OR REPLACE MACRO comes_again(text, place) AS
 contains(substr(text, place + 1), substr(text, place, 16));
@@ -154,25 +173,60 @@ repeat(
     )
 );
 
--- What a model says beside its thinking, and without a byte order mark. Thinking may lack its start, which some templates
--- give, or its end, which then says nothing.
+-- What begins thinking: tags of that name, of Mistral, Kimi, ByteDance and Cohere too, and the channels of gpt-oss and Gemma, of which
+-- some servers leave only the names.
+CREATE OR REPLACE MACRO thinking_begins() AS
+'(?:[<◁](?:\w+[:_])?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|\[think\]|(?-i:\[(?:THINKING|THOUGHT|REASONING)\])'
+|| '|<\|(?:start_|begin_)?(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)\|>'
+|| '|(?:<\|start\|>assistant)?<\|channel\|?>\s*(?:analysis|commentary|thought)'
+|| '|(?-i:^analysis(?:We|The|They|User|I|Need|Let) [a-z]))';
+
+CREATE OR REPLACE MACRO thinking_ends() AS
+'(?:[<◁]/(?:\w+[:_])?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|\[/(?:think(?:ing)?|thought|reasoning)\]'
+|| '|<\|(?:/|end_)(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)\|>(?:<\|start_response\|>)?'
+|| '|<\|channel\|>\s*final\s*(?:<\|message\|>)?|<channel\|>|(?-i:assistantfinal))';
+
+CREATE OR REPLACE MACRO thinks(raw) AS
+regexp_matches(raw, '(?i)' || thinking_begins() || '|' || thinking_ends());
+
+-- What a judge says beside its thinking, wherever that stands, and without a byte order mark. Thinking may lack its start, which some
+-- templates give, or its end, which then says nothing.
 CREATE OR REPLACE MACRO spoken(raw) AS
 ltrim(
     if(
-        regexp_matches(raw, '(?i)[<\[]/?(think|thinking|thought|reasoning)[>\]]'),
+        thinks(raw),
         regexp_replace(
             regexp_replace(
-                regexp_replace(
-                    raw,
-                    '(?is)[<\[](think|thinking|thought|reasoning)[>\]].*?[<\[]/(think|thinking|thought|reasoning)[>\]]', '', 'g'
-                ),
-                '(?is)^.*[<\[]/(think|thinking|thought|reasoning)[>\]]', ''
+                regexp_replace(raw, '(?is)' || thinking_begins() || '.*?' || thinking_ends(), '', 'g'),
+                '(?is)^.*' || thinking_ends(), ''
             ),
-            '(?is)[<\[](think|thinking|thought|reasoning)[>\]].*$', ''
+            '(?is)' || thinking_begins() || '.*$', ''
         ),
         raw
     ),
     chr(65279) || ' ' || chr(9) || chr(10) || chr(13)
+);
+
+-- Whether a text begins with thinking. One that speaks of such a mark goes on in its sentence: `<think> is a tag`, `<think>, ...`.
+CREATE OR REPLACE MACRO begins_thinking(text) AS
+regexp_matches(text, '(?i)^' || thinking_begins() || '(?:$|[^\p{P} ]|\*| (?-i:\p{Lu}))');
+
+-- Whether a text ends thinking, after a sentence or on a line of its own, that it did not begin.
+CREATE OR REPLACE MACRO ends_thinking_alone(text) AS
+regexp_matches(
+    regexp_extract(text, '(?is)^.*?(?:' || thinking_begins() || '|' || thinking_ends() || ')'),
+    '(?is)(?:^|[\n.!?…。！？])\s*' || thinking_ends() || '$'
+);
+
+-- What a text says after thinking: all that it begins with, or what it only ends.
+CREATE OR REPLACE MACRO after_thinking(text, is_begun) AS
+ltrim(
+    if(
+        is_begun,
+        regexp_replace(text, '(?is)^.*?' || thinking_ends(), ''),
+        regexp_replace(text, '(?is)^(?:\s*' || thinking_begins() || '.*?' || thinking_ends() || ')+', '')
+    ),
+    ' ' || chr(10)
 );
 
 -- What identifies a request: everything that the engine's answer depends on.

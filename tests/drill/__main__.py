@@ -5,6 +5,7 @@ twice, asked again for an answer that was committed, or did not do what it must.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from dataclasses import astuple, dataclass
@@ -99,6 +100,8 @@ def main() -> None:
     if arguments.list:
         sys.stdout.write("".join(f"{name:10} {fault.__doc__}\n" for name, fault in FAULTS.items()))
         return
+    # A shell has what it starts in the background ignore Ctrl-C, and so would the runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     machines = Machines.at(Path(tempfile.mkdtemp(prefix="drill-")))
     console = Console(highlight=False)
     rows: list[Row] = []

@@ -90,6 +90,7 @@ DEFECTS = {
     "release.release_engine_errors": Defect("dropped", "reason = 'engine error'"),
     "release.release_engine_errors_warned": Defect(VERDICTS, "problem = 'engine error'"),
     "release.release_filtered_warned": Defect("dropped", "reason = 'filtered'"),
+    "release.release_cut_off_warned": Defect("dropped", "reason = 'unfinished thinking'"),
     "release.release_too_long_warned": Defect("dropped", "reason = 'too long'"),
     "release.release_missing_answers": Defect(RESPONSES, "response = 'Never said.'"),
 }

@@ -3,6 +3,15 @@ WITH requests AS (
     SELECT * FROM requests
 ),
 
+-- The templates of some models begin the thinking, so that most of their answers only end it, and one that was cut off before says
+-- nothing of it.
+habits AS (
+    SELECT coalesce(avg(CAST(if(thinks(completion), ends_thinking_alone(completion), FALSE) AS INTEGER)) > 0.5, FALSE) AS is_begun
+    FROM completions
+    SEMI JOIN requests USING (request_id)
+    WHERE completion <> ''
+),
+
 completions AS (
     SELECT completions.*
     FROM completions
@@ -33,38 +42,56 @@ answered AS (
         completions.error,
         completions.request_id IS NOT NULL AS is_answered,
         list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
-        normalise_text(completions.completion) AS response
+        is_cut(completions.finish_reason) AS is_cut,
+        completions.completion AS response,
+        normalise_text(completions.completion) AS plain
     FROM requests
     LEFT JOIN completions USING (request_id)
 ),
 
--- Layout is what tells no answers apart; a hash of what is left is quicker to compare.
-compared AS (
+-- An answer is released as it came; what it is like is told by its plain text.
+thought AS (
     SELECT
         *,
-        md5(lower(if(regexp_matches(response, '\n|  '), regexp_replace(response, '\s+', ' ', 'g'), response))) AS without_layout
+        if(is_begun, ends_thinking_alone(plain), FALSE) AS only_ends,
+        if(only_ends OR begins_thinking(plain), after_thinking(plain, only_ends), plain) AS said,
+        begins_thinking(said) OR (is_cut AND (said = '' OR if(is_begun, NOT thinks(plain), FALSE))) AS is_unfinished
     FROM answered
+    CROSS JOIN habits
 ),
 
 -- Most answers are told to be good by a quick look: a regular expression, and stretches from a quarter and from the middle
--- of them that do not come again. Of the others it is measured.
+-- of them that do not come again. Of the others it is measured. The end of an answer that was cut off may be half a character.
+-- Layout is what tells no answers apart; a hash of what is left is quicker to compare.
 measured AS (
     SELECT
-        *,
+        * EXCLUDE (plain, said),
         response_id(prompt, response) AS response_id,
-        first_value(sample) OVER (PARTITION BY prompt_id, without_layout, is_filtered ORDER BY sample) AS first_sample,
+        language(plain) AS language,
+        plain = '' AS is_empty,
+        said = '' AS is_blank,
+        contains(plain, chr(65533)) AS has_lost,
+        md5(lower(if(regexp_matches(plain, '\n|  '), regexp_replace(plain, '\s+', ' ', 'g'), plain))) AS without_layout,
         CASE
-            WHEN contains(response, chr(65533)) OR contains(response, chr(0)) THEN 0
-            WHEN may_be_garbled(response)
-                THEN if(json_valid(response), 1, readable(response))
+            WHEN contains(plain, chr(0)) THEN 0
+            WHEN has_lost AND lost_characters(if(is_cut, rtrim(plain, chr(65533)), plain)) THEN 0
+            WHEN may_be_garbled(plain)
+                THEN if(json_valid(plain), 1, readable(plain))
         END AS readable,
         CASE
             WHEN
-                length(response) >= 80
-                AND (comes_again(response, length(response) // 4) OR comes_again(response, length(response) // 2))
-                THEN novelty(response)
+                length(plain) >= 80
+                AND (comes_again(plain, length(plain) // 4) OR comes_again(plain, length(plain) // 2))
+                THEN novelty(plain)
         END AS novelty
-    FROM compared
+    FROM thought
+),
+
+compared AS (
+    SELECT
+        *,
+        first_value(sample) OVER (PARTITION BY prompt_id, without_layout, is_filtered, is_unfinished ORDER BY sample) AS first_sample
+    FROM measured
 )
 
 SELECT
@@ -83,13 +110,14 @@ SELECT
     output_tokens,
     CAST(NULL AS DOUBLE) AS similarity,
     CAST(NULL AS BOOLEAN) AS embedded_in_part,
-    language(response) AS language,
+    language,
     CASE
         WHEN NOT is_answered THEN 'not answered'
         WHEN is_too_long(error) THEN 'too long'
         WHEN error IS NOT NULL THEN 'engine error'
         WHEN is_filtered THEN 'filtered'
-        WHEN response = '' THEN 'blank'
+        WHEN is_unfinished THEN 'unfinished thinking'
+        WHEN is_blank THEN 'blank'
         WHEN readable < 0.2 THEN 'garbled'
         WHEN novelty < 0.25 THEN 'repeats itself'
         WHEN sample > first_sample THEN 'duplicate'
@@ -97,9 +125,11 @@ SELECT
     CASE
         WHEN error IS NOT NULL THEN error
         WHEN is_filtered THEN finish_reason
-        WHEN response = '' THEN NULL
+        WHEN is_unfinished THEN if(is_empty, 'cut off before it said anything', 'ended by ' || coalesce(finish_reason, 'itself'))
+        WHEN is_blank THEN if(is_empty, NULL, 'thinking alone')
+        WHEN readable < 0.2 AND has_lost THEN 'characters that were lost between bytes and text'
         WHEN readable < 0.2 THEN round(100 * readable) || '% letters, digits and symbols'
         WHEN novelty < 0.25 THEN 'at most ' || round(100 * novelty) || '% of its stretches of 16 characters are new'
         WHEN sample > first_sample THEN 'same as sample ' || first_sample
     END AS evidence
-FROM measured
+FROM compared

@@ -453,6 +453,17 @@ def test_a_card_names_the_models_of_which_requests_ended_in_an_error_or_in_a_fil
     assert tuple(second.values()) == ("j", "verdicts on harm", 5, 1, 0.2, 1, 0.25, 1, 0.25)
 
 
+def test_a_card_says_how_many_answers_of_each_responder_were_cut_off() -> None:
+    ends: dict[str, list[str | None]] = {"a": ["stop", "length", "MAX_TOKENS"], "b": [None, "stop"], "c": ["length"]}
+    kept = [{"responder": name, "finish_reason": end} for name, told in ends.items() for end in told]
+    reasons = {"a": ["unfinished thinking", "blank", "less diverse"], "b": ["garbled"], "d": ["unfinished thinking"]}
+    left_out = [{"responder": name, "reason": reason} for name, told in reasons.items() for reason in told]
+    inputs = {"responses": make(RESPONSES, kept), "dropped": make(DROPPED, left_out)}
+    found = warehouse.rows("card_cut_off", inputs)
+    assert [tuple(row.values()) for row in found] == [("c", 1, 1, 0, 1.0), ("d", 1, 0, 1, 1.0), ("a", 4, 2, 1, 0.75)]
+    assert "| a | 4 | 2 | 1 | 0.750 |" in markdown_table(found)
+
+
 def test_a_card_says_how_many_kept_answers_the_embedder_read_in_part(config: Config, tables: dict[str, Any]) -> None:
     read = [("a", True), ("a", False), ("a", False), ("a", None), ("b", False), ("c", None)]
     rows = [{"responder": name, "embedded_in_part": in_part} for name, in_part in read]

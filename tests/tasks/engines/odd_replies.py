@@ -82,6 +82,21 @@ ANSWERS: dict[str, tuple[bytes, str]] = {
     "a second choice that is null": (http(GOOD | {"choices": [*GOOD["choices"], None]}), "Plant them deep."),
     "names twice": (http(FILE.replace(b'{"id"', b'{"choices": null, "id"')), "Plant them deep."),
 }
+THOUGHT = {"role": "assistant", "content": None}
+ANSWERS |= {
+    "thought alone, as DeepSeek shows it": (
+        http(chat(THOUGHT | {"reasoning_content": "Hm."}, finish_reason="length")),
+        "",
+    ),
+    "thought alone, as vLLM shows it": (http(chat(THOUGHT | {"reasoning": "Hm.", "reasoning_content": None})), ""),
+    "thought alone, as a part": (
+        http(says([{"type": "thinking", "thinking": [text("Hm.")]}], finish_reason="length")),
+        "",
+    ),
+    "thought alone, not shown": (http(chat({"role": "assistant"}, finish_reason="MAX_TOKENS")), ""),
+    "thought, then an answer": (http(chat({"content": "Yes.", "reasoning_content": "Hm."})), "Yes."),
+}
+"""Of models that think apart from their answer."""
 REFUSED = {"code": None, "message": "refused by a filter", "type": "invalid_request_error"}
 AZURE = REFUSED | {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}
 ANSWERS |= {
@@ -192,6 +207,11 @@ ERRORS: dict[str, tuple[bytes, str]] = {
     "no parts": (http(says([])), "message without text (status 200)"),
     "parts without text": (http(says([{"type": "image_url"}])), "message without text (status 200)"),
     "tool calls": (http(chat({"content": None, "tool_calls": [CALL]})), "tool calls instead of text (status 200)"),
+    "thought, then a tool call": (
+        http(chat({"content": None, "reasoning": "Hm.", "tool_calls": [CALL]})),
+        "tool calls instead of text (status 200)",
+    ),
+    "thought of another type": (http(chat(THOUGHT | {"reasoning": 3})), "message without text (status 200)"),
     "no choices": (http({"choices": []}), "no choices (status 200)"),
     "null choices": (http({"choices": None}), "no choices (status 200)"),
     "choices as an object": (http({"choices": {"0": GOOD}}), "no choices (status 200)"),

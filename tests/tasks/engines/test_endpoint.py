@@ -192,6 +192,9 @@ ENDS = {
     "an end of another name": "end_turn",
     "an end without a name": "",
     "cut off by Gemini's filter": "SAFETY",
+    "thought alone, as DeepSeek shows it": "length",
+    "thought alone, as a part": "length",
+    "thought alone, not shown": "MAX_TOKENS",
     "filtered with a colon": "content_filter: PROHIBITED_CONTENT",
 }
 """How answers end that neither end by themselves nor by the word of OpenAI."""

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks import warehouse
 from tasks.engines.blocks import completions
-from tasks.engines.replies import MOST_CHARACTERS, describe, read_reply
+from tasks.engines.replies import CUT, MOST_CHARACTERS, describe, read_reply
+from tasks.identity import macro_definitions
 from tests.tasks.engines.odd_replies import says
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=40)
@@ -65,6 +67,12 @@ def test_an_answer_is_kept_as_it_is_but_for_what_no_text_can_hold(text: str) -> 
     found = read_reply(200, json.dumps(says(text)).encode(), None, [])
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert found["completion"] == whole
+
+
+def test_an_answer_that_was_cut_off_is_told_by_the_same_words_everywhere() -> None:
+    with warehouse.connect({}) as connection:
+        assert all(connection.execute("SELECT is_cut($word)", {"word": word}).fetchall() == [(True,)] for word in CUT)
+    assert f"{CUT}" in macro_definitions()
 
 
 @given(st.integers(300, 599), st.text(st.characters(codec="utf-8"), max_size=400))

@@ -15,7 +15,7 @@ from tasks import preflight
 from tasks.config import load
 from tasks.engines.chat import example
 from tasks.engines.generation import TransformersEngine
-from tasks.engines.processor import to_tokens
+from tasks.engines.processor import completion, to_tokens
 from tasks.engines.rendering import CLOCK, TODAY
 from tasks.engines.templates import check_template, load_form, load_tokenizer, prompt, prompt_tokens
 from tasks.engines.transformers import Transformers
@@ -239,6 +239,54 @@ def test_the_same_request_is_the_same_prompt_for_both_engines(folder: Callable[[
 def chosen(texts: str) -> str:
     """A template that takes all users but those who say one of the texts."""
     return f"{{% if messages[-1].content in {texts} %}}{{{{ raise_exception(messages[-1].content) }}}}{{% endif %}}{TURNS}{ANSWER}"
+
+
+@pytest.mark.parametrize(
+    ("ends", "begun"),
+    [
+        ("<think>\n", "<think>\n"),
+        ("◁think▷", "◁think▷"),
+        ("[THINK]", "[THINK]"),
+        ("<|START_THINKING|>", "<|START_THINKING|>"),
+        ("<think>\n\n</think>\n\n", ""),
+        ("<|START_THINKING|><|END_THINKING|>", ""),
+        ("", ""),
+    ],
+)
+def test_thinking_that_the_template_begins_stands_in_the_answer_but_not_before_json(
+    folder: Callable[[object], str], ends: str, begun: str
+) -> None:
+    model = folder(TURNS + ANSWER.replace("<assistant>", f"<assistant>{ends}"))
+    asked: Row = {"user": "Hi", "max_tokens": 2, "temperature": 1.0, "top_p": 1.0, "seed": 1}
+    (said,) = TransformersEngine(model, "float32", threads=1)(make(REQUESTS, [asked | {"request_id": "a"}])).to_pylist()
+    assert said["completion"].startswith(begun)
+    assert said["completion"].startswith(("<", "[", "◁")) == bool(begun)
+    for schema, expected in ((None, begun), ("{}", "")):
+        row = dict.fromkeys(REQUESTS.schema.names) | asked | {"json_schema": schema}
+        assert begun_by_vllm(model, row) == expected
+
+
+def begun_by_vllm(model: str, row: Row) -> str:
+    told = to_tokens(row, source=model, revision=None, template="chat", positions=64)
+    answered = {"generated_text": "", "num_input_tokens": 9, "num_generated_tokens": 1, "time_taken_llm": 0.1}
+    return str(completion(row | {"key": "a"} | told | answered, positions=64)["completion"])
+
+
+def test_marks_of_thinking_that_are_special_tokens_stand_in_the_answer_and_no_other_special_token_does(
+    folder: Callable[[object], str],
+) -> None:
+    for marks, shown in ((["[THINK]", "[/THINK]"], True), (["<|eot|>", "<|pad|>"], False)):
+        made = folder(TURNS + ANSWER)
+        tokenizer = Tokenizer.from_file(f"{made}/tokenizer.json")
+        tokenizer.add_special_tokens(marks)
+        tokenizer.save(f"{made}/tokenizer.json")
+        engine = TransformersEngine(made, "float32", threads=1)
+        tokens = tokenizer.encode(f"{marks[0]}Hm.{marks[1]}Yes , so .</s>").ids
+        row = engine.completion({"request_id": "a", "json_schema": None}, 1, tokens, tokens[-1:], 0.1)
+        assert row["completion"] == (f"{marks[0]}Hm.{marks[1]}Yes , so ." if shown else "Hm.Yes , so .")
+        asked = dict.fromkeys(REQUESTS.schema.names) | {"user": "Hi", "max_tokens": 2}
+        told = to_tokens(asked, source=made, revision=None, template="chat", positions=64)["sampling_params"]
+        assert told.get("skip_special_tokens", True) != shown
 
 
 def test_a_request_that_its_template_refuses_is_an_error_row_and_costs_no_other(

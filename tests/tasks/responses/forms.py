@@ -71,12 +71,26 @@ GOOD = {
     "SQL": "".join(f"INSERT INTO beds (id, name) VALUES ({n}, 'bed {n}');\n" for n in range(40)),
     "a difference": "@@ -1,2 +1,2 @@\n-a = 1;\n+a = 2;\n",
     "laughter": "Haha, ha ha ha! That is a good one.",
+    "the sign of a lost character": "The sign � stands where a character was lost.",
+    "that sign in quotes": "Your editor shows “gr�n” or '���' in place of 'grün'.",
+    "that sign in code": "Count them:\n```python\nlost = text.count('�') + text.count('���')\n```",
+    "that sign with its cause": "If you see caf� or ��� in a file, it is Latin-1 that was read as UTF-8.",
+    "that sign by its name": "U+FFFD�",
+    "that sign alone in quotes": '"�"',
+    "that sign in JSON": '{"a":"�"}',
+    "that sign in Chinese": "如果你看到 ��� 这样的乱码，请换编码。",
     "a long essay": " ".join(
         f"In garden {n} the {n * 13 % 97} bulbs of the {n * 7 % 53} beds grow well." for n in range(400)
     ),
 }
 BAD = {
     "broken characters": ("\ufffd\ufffd plant", "garbled"),
+    "umlauts that were lost": ("Pflanze die Zwiebeln im Fr\ufffdhling, w\ufffdssere sie t\ufffdglich.", "garbled"),
+    "quotes that were lost": ("The bulbs don\ufffdt need \ufffdmuch\ufffd water.", "garbled"),
+    "an emoji that was lost": ("Water them well \ufffd\ufffd and wait.", "garbled"),
+    "lost in all that is said": ('"W\ufffdssere die Zwiebeln."', "garbled"),
+    "an alphabet that was lost": ("\ufffd\ufffd\ufffd \ufffd\ufffd\ufffd\ufffd: UTF-8 " + "\ufffd" * 20, "garbled"),
+    "one sign of loss after another": ("\ufffd \ufffd \ufffd \ufffd", "garbled"),
     "signs": ("#$%&/()=?*+~<>|{}[]^", "garbled"),
     "signs with a letter": ("a#$%&/()=?*+~<>|{}[]^#$%&/()=?*", "garbled"),
     "signs and blanks": ("# $ % & / ( ) = ? * + ~ < > | x { } [ ]", "garbled"),

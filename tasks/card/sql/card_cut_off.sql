@@ -1,0 +1,27 @@
+-- One row per responder of whose answers some were cut off because they were long enough, or were left out because their thinking did
+-- not end. The gate counts by it too.
+WITH answers AS (
+    SELECT
+        responder,
+        is_cut(finish_reason) AS is_cut,
+        FALSE AS is_unfinished
+    FROM responses
+    UNION ALL
+    SELECT
+        responder,
+        FALSE,
+        TRUE
+    FROM dropped
+    WHERE reason = 'unfinished thinking'
+)
+
+SELECT
+    responder,
+    count(*) AS answers,
+    count(*) FILTER (WHERE is_cut) AS cut_off,
+    count(*) FILTER (WHERE is_unfinished) AS unfinished_thinking,
+    (cut_off + unfinished_thinking) / count(*) AS share
+FROM answers
+GROUP BY responder
+HAVING share > 0
+ORDER BY share DESC, responder ASC
