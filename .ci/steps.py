@@ -47,12 +47,18 @@ stopped = ""
 
 @dataclass(frozen=True)
 class Done:
-    """A step: its name, seconds, how many tests passed, and the names of what failed."""
+    """A step: its name, seconds, how many tests passed, the names of those that failed, and how it ended itself if not well."""
 
     name: str
     seconds: float
     passed: int
     failed: tuple[str, ...]
+    fault: str
+
+    @property
+    def failures(self) -> int:
+        """How many tests failed; 1 where the step failed without any."""
+        return len(self.failed) or int(self.fault != "")
 
 
 def stop(why: str) -> None:
@@ -69,7 +75,7 @@ def run(name: str, command: str) -> Done:
     began, reports = time.monotonic(), OUTPUT / name
     shutil.rmtree(reports, ignore_errors=True)
     if stopped:
-        return Done(name, 0, 0, (f"{name} (not run: {stopped})",))
+        return Done(name, 0, 0, (), f"not run: {stopped}")
     environment = os.environ | {"REPORTS": str(reports)}
     with (OUTPUT / f"{name}.log").open("w+", errors="replace") as log:
         step = subprocess.Popen(
@@ -90,9 +96,8 @@ def run(name: str, command: str) -> Done:
         sys.stdout.write(f"\n=== {name}: {command}\n{log.read()}")
         sys.stdout.flush()
     passed, failed = counts(reports)
-    if code:
-        failed = (f"{name} ({stopped or f'exit status {code}'})", *failed)
-    return Done(name, time.monotonic() - began, passed, failed)
+    fault = (stopped or f"exit status {code}") if code else ""
+    return Done(name, time.monotonic() - began, passed, failed, fault)
 
 
 def counts(reports: Path) -> tuple[int, tuple[str, ...]]:
@@ -133,19 +138,22 @@ def main() -> int:
     clock.daemon = True
     clock.start()
     done = run_in_turn(INSTALLED)
-    if done[0].failed:  # each step installs what is missing: not two at once
+    if done[0].fault:  # each step installs what is missing: not two at once
         done += run_in_turn({name: step for lane in (PREPARED, *TESTED) for name, step in lane.items()})
     else:
         done += run_beside([{name: step} for name, step in PREPARED.items()]) + run_beside(TESTED)
     print(f"\n{'step':<22}{'seconds':>8}{'passed':>8}{'failed':>8}")
     for step in done:
-        print(f"{step.name:<22}{step.seconds:>8.0f}{step.passed:>8}{len(step.failed):>8}")
-    failed = [name for step in done for name in step.failed]
+        print(f"{step.name:<22}{step.seconds:>8.0f}{step.passed:>8}{step.failures:>8}")
     print(f"{'whole':<22}{time.monotonic() - STARTED:>8.0f}")
-    for name in failed:
-        print(f"FAILED {name}")
-    print(f"{sum(step.passed for step in done)} passed, {len(failed)} failed")
-    return 1 if failed else 0
+    for step in done:
+        if step.fault:
+            print(f"FAILED {step.name} ({step.fault})")
+        for name in step.failed:
+            print(f"FAILED {name}")
+    failures = sum(step.failures for step in done)
+    print(f"{sum(step.passed for step in done)} passed, {failures} failed")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -155,8 +155,8 @@ def open_candidate(
         connection.from_arrow(pa.Table.from_pylist([dict(row) for row in loaded], schema=LOADED)).create("loaded")
         recounted = pa.Table.from_pylist(list(recounts(connection)), schema=RECOUNT_COLUMNS)
         connection.from_arrow(recounted).create("recounted")
-        connection.sql(query("card_errors")).create("asked_of_models")
-        connection.sql(query("card_cut_off")).create("answers_cut_off")
+        connection.sql(query("asked_of_models")).create("asked_of_models")
+        connection.sql(query("answers_cut_off")).create("answers_cut_off")
         thresholds = [threshold.model_dump() for threshold in asked.agreement]
         connection.from_arrow(pa.Table.from_pylist(thresholds, schema=THRESHOLD_COLUMNS)).create("thresholds")
         limits = [{"severity": name, "at_most": share} for name, share in asked.engine_errors]

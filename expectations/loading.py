@@ -1,7 +1,7 @@
 """Load a release as its readers do: what its card promises with `datasets`, what its catalog promises with DuckDB.
 
 In: the folder of a candidate on this machine, and the catalog's text. Out: rows of `LOADED`. Grain: one row per config and
-split of the card, and one per view and split of the catalog; `said` is what the reader said where it could not load.
+split of the card, and one per view and split of the catalog; `error` is what the reader said where it could not load.
 """
 
 import os
@@ -19,7 +19,7 @@ from tasks import warehouse
 from tasks.release.catalog import DATASETS
 from tasks.tables import FLAG, INTEGER, TEXT, columns
 
-LOADED = columns(reader=TEXT, name=TEXT, split=TEXT, rows=INTEGER, said=TEXT, in_place=FLAG)
+LOADED = columns(reader=TEXT, name=TEXT, split=TEXT, rows=INTEGER, error=TEXT, in_place=FLAG)
 LONGEST = 200
 """Characters of what a reader said."""
 Row = dict[str, Any]
@@ -34,9 +34,9 @@ def load_all(folder: str, catalog: str) -> list[Row]:
     with leftovers.folder() as scratch:
         here = list(load_card(folder, f"{scratch}/cache"))
         found, in_place = here, True
-        if any(row["said"] for row in here):
+        if any(row["error"] for row in here):
             elsewhere = list(load_card(linked(folder, f"{scratch}/release"), f"{scratch}/other"))
-            if not any(row["said"] for row in elsewhere):
+            if not any(row["error"] for row in elsewhere):
                 found, in_place = elsewhere, False
     return [
         *({"reader": "datasets", "in_place": in_place, **row} for row in found),
@@ -77,7 +77,7 @@ def load_card(folder: str, cache: str) -> Iterator[Row]:
                 except Exception as error:  # noqa: BLE001 (as above)
                     yield unread(name, split, error)
                 else:
-                    yield {"name": name, "split": split, "rows": rows, "said": None}
+                    yield {"name": name, "split": split, "rows": rows, "error": None}
 
 
 def query_catalog(catalog: str) -> Iterator[Row]:
@@ -101,11 +101,11 @@ def query_catalog(catalog: str) -> Iterator[Row]:
             except duckdb.Error as error:
                 yield unread(name, "", error)
             else:
-                yield from ({"name": name, "split": part, "rows": rows, "said": None} for part, rows in counted)
+                yield from ({"name": name, "split": part, "rows": rows, "error": None} for part, rows in counted)
 
 
 def unread(name: str, split: str, error: Exception) -> Row:
     """What could not be loaded, with the first line of what the reader said, cut short."""
     cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
-    said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    return {"name": name, "split": split, "rows": None, "said": said[:LONGEST] + cause}
+    message = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return {"name": name, "split": split, "rows": None, "error": message[:LONGEST] + cause}

@@ -57,6 +57,6 @@ def columns_are(*columns: str) -> gxe.Expectation:
     return gxe.ExpectTableColumnsToMatchOrderedList(column_list=list(columns), meta={"rule": "columns"})
 
 
-def not_empty(said: str) -> gxe.Expectation:
-    """The table has at least one row; `said` is the rule in words, and what to do about an empty table."""
-    return gxe.ExpectTableRowCountToBeBetween(min_value=1, description=said, meta={"rule": "not_empty"})
+def not_empty(description: str) -> gxe.Expectation:
+    """The table has at least one row; `description` is the rule in words, and what to do about an empty table."""
+    return gxe.ExpectTableRowCountToBeBetween(min_value=1, description=description, meta={"rule": "not_empty"})

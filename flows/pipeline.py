@@ -55,13 +55,13 @@ def build(settings: Config, root: str, run: RunJob, perform: Perform) -> list[St
     (prompted,) = perform(sources_to_prompts, (settings, folder))
     answered = prompts_to_responses(settings, prompted.tables["prompts"], folder, run, perform)
     responses = answered.tables["responses"]
-    (said,) = perform(people_to_verdicts, ("labels", responses, root, folder))
-    (labelled,) = perform(responses_to_labels, (settings, responses, list(said.tables.values()), folder, run))
+    (reviewed,) = perform(people_to_verdicts, ("labels", responses, root, folder))
+    (labelled,) = perform(responses_to_labels, (settings, responses, list(reviewed.tables.values()), folder, run))
     (paired,) = perform(labels_to_pairs, (settings, responses, labelled.tables["labels"], folder))
     pairs = paired.tables["pairs"]
     (chosen,) = perform(people_to_verdicts, ("preferences", pairs, root, folder))
     (preferred,) = perform(pairs_to_preferences, (settings, pairs, list(chosen.tables.values()), folder, run))
-    return [prompted, answered, said, labelled, paired, chosen, preferred]
+    return [prompted, answered, reviewed, labelled, paired, chosen, preferred]
 
 
 def plan(settings: Config, root: str) -> list[Planned]:

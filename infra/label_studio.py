@@ -122,8 +122,8 @@ def call(client: httpx.Client, method: str, path: str, shape: TypeAdapter[Any] =
         return shape.validate_json(answered.raise_for_status().content)
     except (httpx.HTTPStatusError, ValidationError):
         kind = re.sub(r"[^\w/.;= -]", "?", answered.headers.get("content-type", ""))[:60]
-        said = f"{method} {path} gives {answered.status_code} {kind} that is not what it should be"
-        raise LabelStudioError(f"{where}: {said}; is it Label Studio 1.23? look into its log") from None
+        fault = f"{method} {path} gives {answered.status_code} {kind} that is not what it should be"
+        raise LabelStudioError(f"{where}: {fault}; is it Label Studio 1.23? look into its log") from None
 
 
 def named(client: httpx.Client) -> str:

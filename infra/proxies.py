@@ -20,8 +20,8 @@ def spare_this_machine() -> None:
     named = next((os.environ[name] for name in VARIABLES if os.environ.get(name)), "")
     hosts = [host.strip() for host in named.split(",") if host.strip()]
     if getproxies_environment().keys() - {"no"} and "*" not in hosts:
-        said = ",".join([*hosts, *(host for host in THIS_MACHINE if host not in hosts)])
-        os.environ.update(dict.fromkeys(VARIABLES, said))
+        value = ",".join([*hosts, *(host for host in THIS_MACHINE if host not in hosts)])
+        os.environ.update(dict.fromkeys(VARIABLES, value))
 
 
 def environment_for(address: str) -> dict[str, str]:

@@ -52,8 +52,8 @@ def run(address: str, name: str, command: str, say: Callable[[str], None]) -> No
 def check_token(address: str) -> None:
     """Raise JobFailed where the cluster tells its jobs, and so takes some, to those who show no token."""
     # As Ray's own client asks, with the proxies and certificates that it goes by; what a proxy may answer instead is a page.
-    said = requests.get(f"{address.rstrip('/')}/api/jobs/", timeout=SECONDS_TO_ANSWER)
-    if said.ok and "json" in said.headers.get("Content-Type", ""):
+    reply = requests.get(f"{address.rstrip('/')}/api/jobs/", timeout=SECONDS_TO_ANSWER)
+    if reply.ok and "json" in reply.headers.get("Content-Type", ""):
         raise JobFailed(
             f"the Ray cluster at {address} takes jobs from all who reach it: start all of it with RAY_AUTH_MODE=token, give "
             "this process its token in RAY_AUTH_TOKEN, and run again"

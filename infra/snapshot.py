@@ -134,24 +134,24 @@ class Snapshot(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
 def look(fs: AbstractFileSystem, paths: Iterable[str]) -> dict[str, Info]:
     """The files among what stands at these paths now, asked for all at once; a path where none stands is left out."""
     asked = list(paths)
-    said = sync(fs.loop, infos, fs, asked) if isinstance(fs, AsyncFileSystem) else [told(fs, path) for path in asked]
-    for answer in said:
+    answers = sync(fs.loop, infos, fs, asked) if isinstance(fs, AsyncFileSystem) else [stat(fs, path) for path in asked]
+    for answer in answers:
         if isinstance(answer, BaseException) and not isinstance(answer, FileNotFoundError):
             raise answer
     return {
         path: answer
-        for path, answer in zip(asked, said, strict=True)
+        for path, answer in zip(asked, answers, strict=True)
         if isinstance(answer, dict) and answer["type"] == "file"
     }
 
 
 async def infos(fs: AsyncFileSystem, paths: list[str]) -> list[Info | BaseException]:
     """What the store says of each path, or why it says nothing."""
-    said: list[Info | BaseException] = await asyncio.gather(*map(fs._info, paths), return_exceptions=True)
-    return said
+    answers: list[Info | BaseException] = await asyncio.gather(*map(fs._info, paths), return_exceptions=True)
+    return answers
 
 
-def told(fs: AbstractFileSystem, path: str) -> Info | BaseException:
+def stat(fs: AbstractFileSystem, path: str) -> Info | BaseException:
     """The same of one path, by a file system that answers one at a time."""
     try:
         return cast("Info", fs.info(path))
@@ -198,7 +198,7 @@ class Parts(io.RawIOBase):
         super().__init__()
         self.file = file
         self.path = path
-        self.told = info
+        self.info = info
         self.at = 0
 
     def readable(self) -> bool:
@@ -215,21 +215,21 @@ class Parts(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Read from there next."""
-        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.told["size"]}[whence]
+        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.info["size"]}[whence]
         return self.at
 
     def read(self, size: int = -1) -> bytes:
         """So many bytes, or all that follow."""
         start = self.at
-        end = self.told["size"] if size < 0 else min(start + size, self.told["size"])
+        end = self.info["size"] if size < 0 else min(start + size, self.info["size"])
         if start >= end:
             return b""
         self.at = end
-        content = recall(self.path, self.told, start, end)
+        content = recall(self.path, self.info, start, end)
         if content is None:
             self.file.seek(start)
             content = self.file.read(end - start)
-            keep(self.told, content, self.path, start)
+            keep(self.info, content, self.path, start)
         return content
 
     def close(self) -> None:

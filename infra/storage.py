@@ -46,12 +46,15 @@ AT_ONCE = 32 * 2**20
 """Bytes of a file that are read at once: in a bucket, one request."""
 SECONDS_TO_WRITE = 3600
 """A file that is not whole and did not change for so long has no writer any more."""
-USER = r"(?<=://)(?:[^/\s]*:[^/\s]*@|[^/\s:]*:(?!:|\d+(?:/|$))\S*@)|(?<=https://)[^/\s]*@|(?<=http://)[^/\s]*@"
+USER = re.compile(
+    r"(?<=://)(?:[^/\s]*:[^/\s]*@|[^/\s:]*:(?!:|\d+(?:/|$))\S*@)|(?<=https://)[^/\s]*@|(?<=http://)[^/\s]*@",
+    re.IGNORECASE,
+)
 """A user and a password, in which there may be a slash, and whatever stands before a web host."""
-SECRET = re.compile(USER + r"|[?#]((?!::)[^\s'\"])*", re.IGNORECASE)
-"""What may be a credential in an address: a user's password, whatever stands before a web host, a query, a fragment."""
-QUERY = re.compile(r"(?P<before>https?://[^\s?#'\"`]*)[?#][^\s'\"`]*", re.IGNORECASE)
-"""A query or a fragment in a text of any kind, where `?` and `#` mean something in web addresses alone."""
+QUERY = re.compile(r"[?#]((?!::)[^\s'\"])*")
+"""A query or a fragment of an address that stands by itself, whatever its scheme; in a chain the next address follows."""
+QUOTED_QUERY = re.compile(r"(?P<before>https?://[^\s?#'\"`]*)[?#][^\s'\"`]*", re.IGNORECASE)
+"""The same in a text of any kind, where `?` and `#` mean something in web addresses alone."""
 
 
 def resolve(uri: str) -> str:
@@ -114,20 +117,21 @@ def below(uri: str, folder: str) -> bool:
     return os.path.commonpath([inner, outer]) == outer
 
 
-def shown(uri: str, said: str | None = None) -> str:
-    """An address as messages may say it, or what was `said` about it: without what may be a credential."""
-    text = uri if said is None else said
+def shown(uri: str, message: str | None = None) -> str:
+    """An address by itself as messages may say it, or a `message` about it: without what may be a credential."""
+    text = uri if message is None else message
     if not SCHEME.match(uri):
         return text
-    for secret in [found[0].strip("?#@") for found in SECRET.finditer(uri)] if said else []:
+    secrets = [found[0].strip("?#@") for kind in (USER, QUERY) for found in kind.finditer(uri)] if message else []
+    for secret in secrets:
         for part in (secret, unquote(secret), *unquote(secret).split(":", 1)[1:]):
             text = text.replace(part, "...") if len(part) >= SHORTEST else text
-    return SECRET.sub("", text)
+    return QUERY.sub("", USER.sub("", text))
 
 
 def without_credentials(text: str) -> str:
-    """A text of any kind without what may be a credential in the addresses that it quotes."""
-    return QUERY.sub(r"\g<before>", re.sub(USER, "", text, flags=re.IGNORECASE))
+    """A text of any kind without what may be a credential in the addresses that it quotes: of a name `?` and `#` are part."""
+    return QUOTED_QUERY.sub(r"\g<before>", USER.sub("", text))
 
 
 def join(uri: str, *parts: str) -> str:
@@ -435,8 +439,8 @@ def conditions(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
-        if said in ("PreconditionFailed", "ConditionalRequestConflict") or isinstance(error, FileExistsError):
+        code = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
+        if code in ("PreconditionFailed", "ConditionalRequestConflict") or isinstance(error, FileExistsError):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), uri) from None
         raise
 

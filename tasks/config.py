@@ -14,10 +14,11 @@ from pydantic_core import ErrorDetails
 
 from infra import storage as stores
 from tasks.engines.openai import OpenAI
-from tasks.engines.scripted import Scripted, WordCounts
+from tasks.engines.scripted import Scripted
 from tasks.engines.sentence_transformers import SentenceTransformers
 from tasks.engines.transformers import Transformers
 from tasks.engines.vllm import Vllm
+from tasks.engines.word_counts import WordCounts
 from tasks.errors import ConfigError
 from tasks.functions import LANGUAGES
 from tasks.section import LONGEST, LONGEST_PATH, Section, Variable, WebAddress, Words, without_controls

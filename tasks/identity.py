@@ -206,8 +206,8 @@ def bare(path: str, content: bytes) -> str:
                 return digest(ast.dump(stripped(ast.parse(content))))
             case ".sql":
                 first, _, _ = content.decode().partition("\n")
-                said = (part for part in SQL.findall(content.decode()) if not part.startswith(("--", "/*")))
-                return digest(first if path.startswith("expectations/") else "", *said)
+                parts = (part for part in SQL.findall(content.decode()) if not part.startswith(("--", "/*")))
+                return digest(first if path.startswith("expectations/") else "", *parts)
             case ".toml":
                 return digest(tomllib.loads(content.decode()))
     return digest(content)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from infra import storage
-from tasks.config import Config, Engine, Model
+from tasks.config import Config, Model
 from tasks.tables import COMPLETIONS, Stage, tables_by_name
+from tasks.work.answering import Answering
 from tasks.work.job import PROGRESS, Job
 from tasks.work.store import history, store_address
 
@@ -57,17 +58,19 @@ def expect(config: Config, stages: Sequence[Stage], jobs: Sequence[Job], folder:
         ModelError: a model is missing.
         StorageError: the storage cannot be read.
     """
-    judging = at_most(config, tables_by_name(stages)["prompts"].rows)
+    most = at_most(config, tables_by_name(stages)["prompts"].rows)
     asked: dict[str, tuple[Model, str]] = {
-        name: (engine, store_address(folder, COMPLETIONS, engine.identity())) for name, (engine, _) in judging.items()
+        f"{what} by {judge.name}": (judge.engine, store_address(folder, COMPLETIONS, judge.engine.identity()))
+        for judge in config.judges
+        for what in ("labels", "preferences")
     }
-    asked |= {job.name: (job.model, job.store) for job in jobs}
+    asked |= {job.name: (job.model, job.store) for job in jobs if isinstance(job, Answering)}
     planned: list[Planned] = []
     for stage in stages:
         exact = all(work.to_ask == 0 for work in planned)
         for name, cost in stage.costs.items():
-            most = judging[name][1] if name in judging and not exact else 0
-            work = Planned(name, max(cost.asked + cost.found, most), cost.found, exact)
+            expected = 0 if exact else most.get(name, 0)
+            work = Planned(name, max(cost.asked + cost.found, expected), cost.found, exact)
             if work.to_ask:
                 planned.append(foresee(work, *asked[name]))
             elif work.wanted or not exact:
@@ -75,19 +78,18 @@ def expect(config: Config, stages: Sequence[Stage], jobs: Sequence[Job], folder:
     return planned
 
 
-def at_most(config: Config, prompts: int) -> dict[str, tuple[Engine, int]]:
-    """Whom the work that depends on answers asks, and how often where all answers are kept."""
-    kept = 1 + min(config.diversity.alternatives, max(responder.samples for responder in config.responders))
-    answers = prompts * len(config.responders) * kept
-    pairs = answers // kept * math.comb(kept, 2)
+def at_most(config: Config, prompts: int) -> dict[str, int]:
+    """The requests of each work, by its name, and the pairs, where all of so many prompts and all answers are kept."""
+    kept = [1 + min(config.diversity.alternatives, responder.samples) for responder in config.responders]
+    pairs = prompts * sum(math.comb(answers, 2) for answers in kept)
     compared = min(pairs, config.pairs.budget) if config.pairs else pairs
-    questions = compared * QUESTIONS_IN_BOTH_ORDERS
-    expected: dict[str, tuple[Engine, int]] = {}
+    most = {f"responses by {responder.name}": prompts * (1 + responder.samples) for responder in config.responders}
+    most["pairs"] = pairs
     for judge in config.judges:
         rubrics = len(judge.rubrics)
-        expected[f"labels by {judge.name}"] = judge.engine, answers * judge.label_votes * rubrics
-        expected[f"preferences by {judge.name}"] = judge.engine, questions * judge.preference_votes * rubrics
-    return expected
+        most[f"labels by {judge.name}"] = prompts * sum(kept) * judge.label_votes * rubrics
+        most[f"preferences by {judge.name}"] = compared * QUESTIONS_IN_BOTH_ORDERS * judge.preference_votes * rubrics
+    return most
 
 
 def foresee(work: Planned, model: Model, store: str) -> Planned:

@@ -5,7 +5,6 @@ In: a configuration. Out: nothing, or the first fault as an error of one line.
 
 import glob
 import io
-import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -90,11 +89,7 @@ def check_temporary() -> None:
 def check_size(config: Config, sources: bytes) -> None:
     """Raise ConfigError where what is asked for comes to more rows of one table than a run can hold, if all prompts are kept."""
     prompts = pq.read_metadata(io.BytesIO(sources)).num_rows
-    answers = {f"responses by {one.name}": prompts * (1 + one.samples) for one in config.responders}
-    kept = [1 + min(config.diversity.alternatives, one.samples) for one in config.responders]
-    pairs = {"pairs": prompts * sum(math.comb(number, 2) for number in kept)}
-    judged = {name: requests for name, (_, requests) in at_most(config, prompts).items()}
-    for name, rows in (answers | pairs | judged).items():
+    for name, rows in at_most(config, prompts).items():
         if rows > LARGEST_TABLE:
             raise ConfigError(
                 f"{name}: {prompts:,} prompts come to {rows:,} of them, at most {LARGEST_TABLE:,} can be; lower the samples, "

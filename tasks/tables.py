@@ -1,4 +1,4 @@
-"""The vocabulary: every table of the pipeline, with its grain, its key and its columns.
+"""The vocabulary: every table of the pipeline, with its key and its columns; below each, its grain.
 
 In: nothing. Out: one `Table` a noun; a `Ref` says where one stands. Stages hand each other Refs, never rows.
 """
@@ -34,10 +34,9 @@ HARM_CATEGORIES = (
 
 @dataclass(frozen=True)
 class Table:
-    """A table's name, what one row is, the columns that identify a row, and all columns."""
+    """A table's name, the columns that identify a row, and all columns."""
 
     name: str
-    grain: str
     key: tuple[str, ...]
     schema: pa.Schema
 
@@ -134,19 +133,20 @@ HARM_CATEGORY = pa.struct([(name, FLAG) for name in HARM_CATEGORIES])
 
 SOURCES = Table(
     "sources",
-    "row of the user's prompts file",
     ("row_number",),
     columns(row_number=INTEGER, lines=TEXT, prompt=TEXT, prompt_source=TEXT, problem=TEXT),
 )
+"""One row per row of the user's prompts file."""
+
 PROMPTS = Table(
     "prompts",
-    "kept prompt",
     ("prompt_id",),
     columns(prompt_id=TEXT, prompt=TEXT, prompt_source=TEXT, cluster_id=TEXT, split=TEXT, language=TEXT),
 )
+"""One row per kept prompt."""
+
 REQUESTS = Table(
     "requests",
-    "question to a model",
     ("request_id",),
     columns(
         request_id=TEXT,
@@ -167,9 +167,10 @@ REQUESTS = Table(
         decision=TEXT,
     ),
 )
+"""One row per question to a model."""
+
 COMPLETIONS = Table(
     "completions",
-    "answered request",
     ("request_id",),
     columns(
         request_id=TEXT,
@@ -182,15 +183,17 @@ COMPLETIONS = Table(
         confidence=REAL,
     ),
 )
+"""One row per answered request."""
+
 EMBEDDINGS = Table(
     "embeddings",
-    "embedded answer",
     ("response_id",),
     columns(response_id=TEXT, embedding=pa.list_(pa.float32()), is_cut=FLAG),
 )
+"""One row per embedded answer."""
+
 RESPONSES = Table(
     "responses",
-    "kept answer of one responder",
     ("request_id",),
     columns(
         request_id=TEXT,
@@ -210,9 +213,10 @@ RESPONSES = Table(
         language=TEXT,
     ),
 )
+"""One row per kept answer of one responder."""
+
 VERDICTS = Table(
     "verdicts",
-    "judgement by one annotator of one answer or pair",
     ("verdict_id",),
     columns(
         verdict_id=TEXT,
@@ -233,9 +237,10 @@ VERDICTS = Table(
         problem=TEXT,
     ),
 )
+"""One row per judgement by one annotator of one answer or pair."""
+
 LABELS = Table(
     "labels",
-    "labelled answer",
     ("response_id",),
     columns(
         response_id=TEXT,
@@ -249,9 +254,10 @@ LABELS = Table(
         by_people=FLAG,
     ),
 )
+"""One row per labelled answer."""
+
 PAIRS = Table(
     "pairs",
-    "two answers of one responder to one prompt",
     ("pair_id",),
     columns(
         pair_id=TEXT,
@@ -266,21 +272,24 @@ PAIRS = Table(
         severity_1=SEVERITY,
     ),
 )
+"""One row per pair: two answers of one responder to one prompt."""
+
 QUOTA_CELLS = Table(
     "quota_cells",
-    "pair that could be compared",
     ("pair_id",),
     columns(pair_id=TEXT, mix=TEXT, severity_level=INTEGER, category=TEXT, place=INTEGER),
 )
+"""One row per pair that could be compared."""
+
 PAIR_QUOTAS = Table(
     "pair_quotas",
-    "mix of safe and unsafe answers, severity and harm category",
     ("mix", "severity_level", "category"),
     columns(mix=TEXT, severity_level=INTEGER, category=TEXT, quota=REAL, available=INTEGER, chosen=INTEGER),
 )
+"""One row per mix of safe and unsafe answers, severity and harm category."""
+
 PREFERENCES = Table(
     "preferences",
-    "judged pair",
     ("pair_id",),
     columns(
         pair_id=TEXT,
@@ -294,9 +303,10 @@ PREFERENCES = Table(
         by_people=FLAG,
     ),
 )
+"""One row per judged pair."""
+
 OPINIONS = Table(
     "opinions",
-    "opinion of one annotator on one question about an answer or pair",
     ("annotator", "annotator_kind", "subject_id", "question"),
     columns(
         annotator=TEXT,
@@ -314,15 +324,17 @@ OPINIONS = Table(
         harm_category=pa.list_(TEXT),
     ),
 )
+"""One row per opinion of one annotator on one question about an answer or pair."""
+
 POSTERIORS = Table(
     "posteriors",
-    "weighed question about an answer or pair",
     ("subject_id", "question"),
     columns(subject_id=TEXT, question=TEXT, probability=REAL),
 )
+"""One row per weighed question about an answer or pair."""
+
 CIRCLES = Table(
     "circles",
-    "pair and question of a prompt whose preferences are circular, as it was preferred",
     ("pair_id", "question"),
     columns(
         prompt_id=TEXT,
@@ -334,21 +346,24 @@ CIRCLES = Table(
         share_1=REAL,
     ),
 )
+"""One row per pair and question of a prompt whose preferences are circular, as it was preferred."""
+
 RESOLVED = Table(
     "resolved",
-    "pair and question of a prompt whose preferences were circular, as they are now",
     ("pair_id", "question"),
     columns(pair_id=TEXT, question=TEXT, probability=REAL),
 )
+"""One row per pair and question of a prompt whose preferences were circular, as they are now."""
+
 REVIEW_QUEUE = Table(
     "review_queue",
-    "answer or pair handed to people",
     ("subject_id",),
     columns(subject_id=TEXT, subject=TEXT, place=INTEGER, reason=TEXT),
 )
+"""One row per answer or pair handed to people."""
+
 PATTERNS = Table(
     "agreement_patterns",
-    "question and list of opinions that several annotators have of alike answers or pairs",
     ("question", "opinions"),
     columns(
         question=TEXT,
@@ -356,35 +371,40 @@ PATTERNS = Table(
         subjects=INTEGER,
     ),
 )
+"""One row per question and list of opinions that several annotators have of alike answers or pairs."""
+
 AGREEMENT_QUESTIONS = ("safety", "severity", *HARM_CATEGORIES, "helpfulness", "harmlessness", "overall")
 """What annotators are compared on; a harm category asks whether they name it."""
 
 AGREEMENT = Table(
     "agreement",
-    "measure of agreement between annotators",
     ("question", "between", "measure"),
     columns(question=TEXT, between=TEXT, measure=TEXT, value=REAL, low=REAL, high=REAL, subjects=INTEGER),
 )
+"""One row per measure of agreement between annotators."""
+
 DROPPED = Table(
     "dropped",
-    "row left out",
     ("stage", "id"),
     columns(table_name=TEXT, id=TEXT, stage=TEXT, responder=TEXT, reason=TEXT, evidence=TEXT),
 )
+"""One row per row that a stage left out."""
 
 
 def screened(table: Table, names: Sequence[str] | None = None) -> Table:
-    """The table of all rows that a stage looked at: `names` of `table` (default all), and why a row is left out."""
+    """One row per row that a stage looked at: `names` of `table` (default all), and why a row is left out."""
     fields = [table.schema.field(name) for name in (table.schema.names if names is None else names)]
     schema = pa.schema([pa.field("id", TEXT), *fields, pa.field("reason", TEXT), pa.field("evidence", TEXT)])
-    return Table(f"screened_{table.name}", f"row looked at for {table.name}", ("id",), schema)
+    return Table(f"screened_{table.name}", ("id",), schema)
 
 
 SCREENED_LABELS, SCREENED_PREFERENCES = screened(LABELS), screened(PREFERENCES)
-ANSWERS = Table("answers", "distinct answer", ("response_id",), columns(response_id=TEXT, response=TEXT))
+ANSWERS = Table("answers", ("response_id",), columns(response_id=TEXT, response=TEXT))
+"""One row per distinct answer."""
+
 SUBJECTS = Table(
     "subjects",
-    "thing that a judge is shown",
     ("subject_id", "question", "flipped"),
     columns(subject_id=TEXT, question=TEXT, flipped=FLAG, user=TEXT, assistant=TEXT),
 )
+"""One row per thing that a judge is shown."""

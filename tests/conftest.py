@@ -15,7 +15,7 @@ from flows.pipeline import pipeline
 from infra import ray_cluster
 from tasks.release.release import Release
 from tasks.tables import Stage
-from tasks.work.job import RunJob, fill
+from tasks.work.job import RunJob
 from tests import s3_server
 from tests.ports import choose_ports
 
@@ -85,7 +85,7 @@ def cluster() -> Iterator[RunJob]:
     """Runs jobs on a cluster that all tests share."""
     with ray_cluster.ray_cluster():
         ray_cluster.connect(CPUS)
-        yield fill
+        yield lambda job, tell: job.run(tell)
 
 
 @pytest.fixture(scope="session")

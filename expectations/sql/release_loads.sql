@@ -11,11 +11,17 @@ WITH parquet AS (
 located AS (
     SELECT
         parts[1] AS folder,
-        parts[1] IN ('prompts', 'qa', 'dual', 'single') AS in_card,
+        len(parts) > 1 AND parts[1] <> 'annotations' AS in_card,
         if(len(parts) = 3, parts[1] || '-' || parts[2], NULL) AS of_responder,
         file,
         rows
     FROM parquet
+),
+
+datasets AS (
+    SELECT DISTINCT folder
+    FROM located
+    WHERE in_card
 ),
 
 expected AS (
@@ -39,7 +45,7 @@ expected AS (
         'catalog',
         CASE
             WHEN in_card THEN folder
-            WHEN file IN ('prompts', 'qa', 'dual', 'single') THEN 'annotated_' || file
+            WHEN file IN (SELECT folder FROM datasets) THEN 'annotated_' || file
             ELSE file
         END,
         if(in_card, file, ''),
@@ -65,7 +71,7 @@ SELECT
     promised.rows AS promised,
     loaded.rows AS loaded,
     concat_ws(' ', reader, nullif(name, ''), nullif(split, '')) || ': ' || coalesce(
-        loaded.said,
+        loaded.error,
         CASE
             WHEN promised.rows IS NULL THEN 'loads and has no rows in the files'
             WHEN loaded.rows IS NULL THEN 'is not there to be loaded'
@@ -74,5 +80,5 @@ SELECT
     ) AS said
 FROM promised
 FULL JOIN loaded USING (reader, name, split)
-WHERE promised.rows IS DISTINCT FROM loaded.rows OR loaded.said IS NOT NULL
-ORDER BY loaded.said IS NULL, reader, name, split
+WHERE promised.rows IS DISTINCT FROM loaded.rows OR loaded.error IS NOT NULL
+ORDER BY loaded.error IS NULL, reader, name, split

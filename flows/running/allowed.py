@@ -43,9 +43,9 @@ def path_of(name: str, value: str) -> str:
 
 def allowed(name: str) -> list[str]:
     """The places of one parameter."""
-    said = os.environ.get(VARIABLES[name], SHIPPED if name == "config" else "")
+    listed = os.environ.get(VARIABLES[name], SHIPPED if name == "config" else "")
     served = json.loads(os.environ.get(SERVED, "{}")).get(name)
-    return [*(place.strip() for place in said.split(",") if place.strip()), *([served] if served else [])]
+    return [*(place.strip() for place in listed.split(",") if place.strip()), *([served] if served else [])]
 
 
 def given(name: str, value: str | None) -> str | None:

@@ -93,8 +93,8 @@ def answer(key: str) -> Decision | None:
         form = Form.model_validate(found[0].decoded_value)
     except ValidationError as error:
         forget(key)
-        said = error.errors()[0]["msg"]
-        raise NotApproved(f"the form was not filled in ({said}), nothing is published; retry the run") from None
+        message = error.errors()[0]["msg"]
+        raise NotApproved(f"the form was not filled in ({message}), nothing is published; retry the run") from None
     time = (found[0].created or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
     return Decision(form.decision, one_line(form.name), one_line(form.reason), time)
 

@@ -18,7 +18,7 @@ from tasks import warehouse
 from tasks.config import Attach, Budget, Cluster, Config, KubeRay, Local
 from tasks.errors import BudgetSpent, ModelError, StorageError
 from tasks.tables import Cost
-from tasks.work.job import Job, Progress, RunJob, Tell, fill, read_line
+from tasks.work.job import Job, Progress, RunJob, Tell, read_line
 
 SECONDS_BETWEEN_STOPS = 2.0
 
@@ -70,8 +70,8 @@ def job_runner(config: Config, root: str, check_alone: Callable[[], None]) -> It
     before a job starts.
 
     What ends the body early, a cancellation for one, stops the jobs that are still at work, and waits until none is: they are
-    followed by threads, which hear of it only by that. None is started any more. The function raises what
-    `tasks.work.job.fill` raises, and BudgetSpent.
+    followed by threads, which hear of it only by that. None is started any more. The function raises what `Job.run` raises, and
+    BudgetSpent.
     """
     slots = Semaphore(config.cluster.jobs)
     spent: dict[str, Cost] = {}
@@ -142,7 +142,7 @@ def place(cluster: Cluster, job: Job, root: str, tell: Tell) -> None:
     match cluster:
         case Local(cpus=cpus):
             ray_cluster.connect(cpus)
-            fill(job, tell)
+            job.run(tell)
         case Attach():
             on_existing_cluster(cluster, job, hand_over(job, root), hear(tell))
         case KubeRay():
@@ -165,7 +165,7 @@ def hand_over(job: Job, root: str) -> list[str]:
     address = storage.join(root, "jobs", f"{job.id}.json")
     with warehouse.writing(address):
         storage.write_bytes(address, job.model_dump_json().encode())
-    return ["python", "-m", "tasks.work.job", address]
+    return ["python", "-m", type(job).__module__, address]
 
 
 def on_existing_cluster(cluster: Attach, job: Job, command: list[str], say: Callable[[str], None]) -> None:
@@ -209,18 +209,17 @@ def hear(tell: Tell) -> Callable[[str], None]:
 
 
 def manifest(cluster: KubeRay, job: Job, command: list[str]) -> dict[str, object]:
-    """A RayJob with the workers of the job's model, and an equal share of its GPUs in each."""
+    """A RayJob with the workers of the job, and an equal share of its GPUs in each."""
     from infra import kuberay  # noqa: PLC0415
 
-    model = job.model
     return kuberay.rayjob(
         job_name(job),
         namespace=cluster.namespace,
         image=cluster.image,
         entrypoint=command,
-        workers=model.workers,
+        workers=job.workers,
         cpus=cluster.cpus,
-        gpus=model.gpus // model.workers,
+        gpus=job.gpus // job.workers,
         memory=cluster.memory,
         secret=cluster.secret,
     )

@@ -9,7 +9,7 @@ import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
+from functools import cache, wraps
 from time import monotonic
 from typing import ParamSpec
 from uuid import UUID
@@ -30,8 +30,9 @@ from infra.terminal import terminal
 from tasks import warehouse
 from tasks.errors import SafePairsError, one_line
 from tasks.plan import Planned
+from tasks.release.candidate import ANNOTATIONS
 from tasks.release.release import Release
-from tasks.tables import Stage
+from tasks.tables import Ref, Stage
 from tasks.work.job import Job, Progress, Tell
 from tasks.work.store import SECONDS_BETWEEN_REPORTS, speed
 
@@ -101,10 +102,26 @@ def untold(stages: Sequence[Stage]) -> str:
 def errors(stages: Sequence[Stage]) -> list[dict[str, str]]:
     """What engines said instead of answers in this run, and how often, as rows for people."""
     return [
-        {"model work": name, "error": said, "requests": f"{number:,}"}
+        {"model work": name, "error": error, "requests": f"{number:,}"}
         for stage in stages
         for name, cost in stage.costs.items()
-        for said, number in cost.errors
+        for error, number in cost.errors
+    ]
+
+
+@cache  # what is published never changes
+def unanswered(release: Release) -> list[dict[str, str]]:
+    """What of the requests to each model has no answer in the release, and which share, as its card says it: rows for people."""
+    tables = {
+        name: Ref(storage.join(release.uri, ANNOTATIONS[name]), 0, "") for name in ("responses", "verdicts", "dropped")
+    }
+    return [
+        {"model": row["model"], "asked for": row["asked_for"], "requests": f"{row['requests']:,}"}
+        | {
+            kind.replace("_", " "): f"{row[kind]:,} ({row[f'share_{kind}']:.2%})"
+            for kind in ("failed", "filtered", "too_long")
+        }
+        for row in warehouse.rows("asked_of_models", tables)
     ]
 
 
@@ -121,12 +138,12 @@ def show_progress(job: Job) -> Tell:
 
     def tell(progress: Progress) -> None:
         nonlocal shown
-        if monotonic() - shown < SECONDS_BETWEEN_REPORTS and progress.rows < job.pending.rows:
+        if monotonic() - shown < SECONDS_BETWEEN_REPORTS and progress.rows < job.rows:
             return
         shown = monotonic()
         try:
             update_progress_artifact(
-                artifact, progress=100 * progress.rows / job.pending.rows, description=describe_progress(job, progress)
+                artifact, progress=100 * progress.rows / job.rows, description=describe_progress(job, progress)
             )
         except httpx.HTTPError as error:
             logger.warning("%s: the Prefect server does not take its progress (%s); going on", job.name, error)
@@ -138,7 +155,7 @@ def describe_progress(job: Job, progress: Progress) -> str:
     """A job so far in one line."""
     cost = progress.cost
     return (
-        f"{job.name}: {progress.rows:,} of {job.pending.rows:,} requests, "
+        f"{job.name}: {progress.rows:,} of {job.rows:,} requests, "
         f"{tokens(cost.input_tokens, cost.estimated_input_tokens)} tokens in, "
         f"{tokens(cost.output_tokens, cost.estimated_output_tokens)} out, {speed(cost)}, engine started in {cost.start_seconds:.0f} s, "
         f"at work for {cost.seconds:.0f} s"
@@ -189,15 +206,17 @@ def describe(outcome: GateOutcome) -> str:
     """The outcome in one line: what was broken, by rule, what refuses first."""
     broken = sorted((r for r in outcome.results if r.outcome != "passed"), key=lambda r: r.severity)
     rules = ", ".join(f"{r.suite}.{r.rule} {r.outcome} ({r.severity})" for r in broken)
-    said = "passed" if outcome.passed else "refused"
-    return f"{said}, {len(broken)} of {len(outcome.results)} rules broken" + (f": {rules}" if rules else "")
+    result = "passed" if outcome.passed else "refused"
+    return f"{result}, {len(broken)} of {len(outcome.results)} rules broken" + (f": {rules}" if rules else "")
 
 
 def report_release(release: Release, stages: Sequence[Stage]) -> None:
     """Show the whole run as one page."""
     page = markdown_table([counts(stage) for stage in stages])
     text = f"# Release {release.version}\n\n{release.said}\n\n`{release.uri}`\n\n{page}\n"
-    text += f"\n{untold(stages)}\n" if untold(stages) else ""
+    text += f"\n{estimated}\n" if (estimated := untold(stages)) else ""
+    if lacking := unanswered(release):
+        text += f"\n## Requests without an answer\n\n{markdown_table(lacking)}\n"
     if failed := errors(stages):
         # What a server said is code: neither Markdown nor HTML does anything in it.
         quoted = [row | {"error": "`" + re.sub("[`|]", " ", row["error"]) + "`"} for row in failed]
@@ -218,12 +237,17 @@ def print_summary(release: Release, stages: Sequence[Stage]) -> None:
     for stage in stages:
         table.add_row(*counts(stage).values())
     console.print(table)
-    if untold(stages):
-        console.print(untold(stages), soft_wrap=True)
+    if estimated := untold(stages):
+        console.print(estimated, soft_wrap=True)
     drops = Table("stage", "reason", "rows", title="left out", title_justify="left")
     for row in warehouse.rows("drops", {"dropped": [stage.dropped for stage in stages]}):
         drops.add_row(row["stage"], row["reason"], f"{row['rows']:,}")
     console.print(drops)
+    if lacking := unanswered(release):
+        shares = Table(*lacking[0], title="without an answer", title_justify="left")
+        for row in lacking:
+            shares.add_row(*row.values())
+        console.print(shares)
     failed = Table("model work", "error", "requests", title="said instead of answers", title_justify="left")
     for row in errors(stages):
         failed.add_row(*map(Text, row.values()))

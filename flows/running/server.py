@@ -52,7 +52,10 @@ def lock_temporary_server() -> None:
 
 
 def watch() -> None:
-    """Have Prefect start its temporary server as one that it sees end: else it waits until its time is up, or starts it for ever."""
+    """Have Prefect start its temporary server as one that it sees end: else it waits until its time is up, or starts it for ever.
+
+    It may end where `home_fault` sees nothing: a newer database that is no file of SQLite, one that cannot be written.
+    """
     from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415 (takes seconds)
 
     class Watched(SubprocessASGIServer):
@@ -103,7 +106,7 @@ def start_server() -> None:
             if client.hello().json() != OF_PREFECT:
                 raise SafePairsError(no_api(url))
     except (RuntimeError, httpx.HTTPError, httpx.InvalidURL) as error:
-        raise SafePairsError(said(error, url)) from None
+        raise SafePairsError(server_fault(error, url)) from None
     except ValueError:
         raise SafePairsError(FORBIDDEN if url is None else no_api(url)) from None
 
@@ -148,7 +151,7 @@ def no_api(url: str | None) -> str:
     return f"the Prefect server {shown(url or '')} answers as no API of Prefect does; end PREFECT_API_URL in /api, or mend its address"
 
 
-def said(error: Exception, url: str | None) -> str:
+def server_fault(error: Exception, url: str | None) -> str:
     """What a user is told of a server that cannot be used: of the one at `url`, or of the temporary one."""
     if url is None:
         return TOO_SLOW

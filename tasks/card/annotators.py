@@ -11,7 +11,7 @@ from tasks import warehouse
 from tasks.card.charts import draw_dots, draw_matrix
 from tasks.card.markdown import Rows, Section, markdown_table
 from tasks.config import Config
-from tasks.judging.agreement import BETWEEN, pairwise, read_patterns
+from tasks.judging.agreement import BETWEEN, pairwise
 from tasks.tables import HARM_CATEGORIES
 from tasks.warehouse import Tables
 
@@ -51,7 +51,7 @@ def agreement(tables: Tables) -> Section:
         title = "Krippendorff's alpha by harm category"
         charts["agreement_categories"] = draw_dots(named, dots, title, 0, (-0.55, 1.05))
         text.append("![Agreement by harm category](charts/agreement_categories.png)")
-    if cells := pairwise(read_patterns(tables["patterns"])):
+    if cells := pairwise(warehouse.rows("all_patterns", tables)):
         names, values, texts = matrix(cells)
         charts["agreement"] = draw_matrix(names, values, texts, "Cohen's kappa for safe or unsafe, and shared answers")
         text.append("![Agreement of every two annotators](charts/agreement.png)")

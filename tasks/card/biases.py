@@ -5,16 +5,12 @@ In: the tables of all stages and the configuration. Out: a section of the card.
 
 from math import sqrt
 
-import pyarrow as pa
-
 from tasks import warehouse
 from tasks.card.charts import draw_dots
 from tasks.card.markdown import Rows, Section, listed, markdown_table
 from tasks.config import Config
-from tasks.tables import TEXT, columns
 from tasks.warehouse import Tables
 
-OWN = columns(judge=TEXT, responders=pa.list_(TEXT))
 Z = 1.96
 
 
@@ -33,14 +29,12 @@ def biases(config: Config, tables: Tables) -> Section:
         names = [f"{row['judge']}: {row['question']}" for row in rows]
         charts["biases"] = draw_dots(names, bias_dots(rows), "how often the answer wins that is ...", 0.5, (0, 1))
         text.append("![Position and length bias of each judge](charts/biases.png)")
-    own = own_answers(config)
-    if own.num_rows:
-        compared = {name: tables[name] for name in ("opinions", "responses")}
+    if own := own_answers(config):
         text += [
             "Some judges also answer. `own safe` is how often such a judge calls answers of its own model safe, `others safe` "
             "how often those of other models; other annotators of the same answers show how much of the difference is the "
             "answers' own. Both answers of a pair come from one responder, so preferences cannot show it.",
-            markdown_table(warehouse.rows("card_self_preference", compared | {"own": own})),
+            markdown_table(warehouse.rows("card_self_preference", tables, own=own)),
         ]
     else:
         text.append("No judge is a model that also answers.")
@@ -69,7 +63,7 @@ def wilson(share: float, counted: int) -> tuple[float, float]:
     return middle - reach, middle + reach
 
 
-def own_answers(config: Config) -> pa.Table:
+def own_answers(config: Config) -> Rows:
     """Judges whose model is also that of responders, and these responders."""
     rows = []
     for judge in config.judges:
@@ -78,7 +72,7 @@ def own_answers(config: Config) -> pa.Table:
         ]
         if own:
             rows.append({"judge": judge.name, "responders": own})
-    return pa.Table.from_pylist(rows, schema=OWN)
+    return rows
 
 
 def same_models(config: Config) -> list[list[str]]:

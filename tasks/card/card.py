@@ -58,8 +58,8 @@ def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]
         "comparison": comparison(tables),
         "embedder": Section(" ".join(dict.fromkeys((Path(embedder.title).name, embedder.identity())))),
         "in_part": Section(markdown_table(warehouse.rows("card_read_in_part", tables))),
-        "errors": Section(markdown_table(warehouse.rows("card_errors", tables))),
-        "cut_off": Section(markdown_table(warehouse.rows("card_cut_off", tables))),
+        "errors": Section(markdown_table(warehouse.rows("asked_of_models", tables))),
+        "cut_off": Section(markdown_table(warehouse.rows("answers_cut_off", tables))),
         "dropped": Section(markdown_table(warehouse.rows("drops", tables))),
     }
 

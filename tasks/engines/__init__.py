@@ -1,14 +1,16 @@
 """The engines: what turns requests into completions, and answers into embeddings, on Ray Data.
 
 In: an engine's section of the configuration. Out: all that the rest of the program asks of an engine. A new engine is a
-module here, with a class that is an `EngineSection`, and an entry for it in `Engine` or `Embedder` of `tasks.config`.
-The configuration imports every such module, so a module imports what takes seconds, or is not installed everywhere, in
-the methods that need it.
+folder here: in `__init__.py` its fields, a class that is an `EngineSection`; in `answering.py` a function `answering`, from such
+a section and the address of a store to an `Answer`. The class has an entry in `Engine` or `Embedder` of `tasks.config`, which
+imports the fields of all engines and no `answering`: what takes seconds, or is not installed everywhere, is imported there, or
+in the methods that need it.
 """
 
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -92,6 +94,8 @@ class EngineSection(Section, ABC):
     def check_requests(self, examples: Sequence[Example], runs_here: bool) -> None:
         """Find out whether its model can be asked all that a run will send, without asking it; raises ModelError."""
 
-    @abstractmethod
     def answering(self, store: str) -> Answer:
-        """The function that has blocks answered and commits them to `store`, on the connected cluster."""
+        """The function that has blocks answered and commits them to `store`, on the connected cluster: that of `answering.py`."""
+        beside = import_module(f"{type(self).__module__}.answering")
+        answer: Answer = beside.answering(self, store)
+        return answer

@@ -84,9 +84,9 @@ def commit(block: pa.Table, store: str, asked: pa.Table) -> pa.Table:
     if answered:
         put(block, storage.join(store, f"{digest(answered)}.parquet"))
     took = pc.max(block["seconds"]).as_py() or 0.0 if "seconds" in block.column_names else 0.0
-    said = pa.array([[error for error in errors if error is not None]], pa.list_(pa.string()))
+    messages = pa.array([[error for error in errors if error is not None]], pa.list_(pa.string()))
     counted = {name: [number] for name, number in tokens(block, asked).items()}
-    return pa.table({"rows": [block.num_rows], "errors": said, "asked_at": [time.time() - took], **counted})
+    return pa.table({"rows": [block.num_rows], "errors": messages, "asked_at": [time.time() - took], **counted})
 
 
 def put(block: pa.Table, uri: str) -> None:

@@ -74,9 +74,9 @@ def one_line(model: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 (nobody knows all that is wrong in a folder)
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_SAID]
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_SAID]
         raise ModelError(
-            f"model {model}: cannot be loaded as a causal language model: {said}; mend that or use another folder"
+            f"model {model}: cannot be loaded as a causal language model: {cause}; mend that or use another folder"
         ) from None
     finally:
         library_logging.set_verbosity(verbosity)
@@ -148,7 +148,7 @@ def most_together(model: Any) -> float:  # noqa: ANN401
     """The most tokens, answer included, of rows that can be answered together and get the answers that they would get alone.
 
     Any number where every layer attends to keys that a mask can hide, all or those in a window, and each row counts its own
-    positions. None where a state (Mamba, convolutions, linear attention) or a compressed past may see what pads other rows.
+    positions. 0 where a state (Mamba, convolutions, linear attention) or a compressed past may see what pads other rows.
     """
     takes = inspect.signature(model.forward).parameters
     counts_positions = "position_ids" in takes or sum(isinstance(part, nn.Embedding) for part in model.modules()) == 1

@@ -141,9 +141,9 @@ def check_template(model: str, form: Form, requests: Iterable[dict[str, str | No
         text, error = prompt(form, request)
         turns = ", ".join(f"{'' if told else 'empty '}{role}" for role, told in request.items() if told is not None)
         if error:
-            said = f"{type(error).__name__}: {error}"[:MOST_SAID]
+            cause = f"{type(error).__name__}: {error}"[:MOST_SAID]
             raise ModelError(
-                f"model {model}: its chat template fails on what this run sends ({turns}): {said}; "
+                f"model {model}: its chat template fails on what this run sends ({turns}): {cause}; "
                 "mend chat_template.jinja in its folder or use another model"
             )
         if lost := [role for role, told in request.items() if told and told.strip() not in text]:

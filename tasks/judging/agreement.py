@@ -43,11 +43,6 @@ def agreement(patterns: Ref, seed: int, folder: str) -> Ref:
     return warehouse.derive(AGREEMENT, folder, measured, STANDS_ON, {"patterns": patterns}, seed=seed)
 
 
-def read_patterns(patterns: Source) -> list[dict[str, Any]]:
-    """The patterns at a Ref as rows; there are few, however many answers."""
-    return warehouse.rows("all_patterns", {"patterns": patterns})
-
-
 def measured(patterns: pa.Table, seed: int) -> pa.Table:
     """The table `agreement` of these patterns."""
     by_question: dict[str, list[dict[str, Any]]] = {question: [] for question in AGREEMENT_QUESTIONS}
@@ -69,10 +64,10 @@ def opinions(patterns: Sequence[dict[str, Any]], between: str) -> tuple[np.ndarr
     """
     if between in KINDS:
         chosen = [[o for o in pattern["opinions"] if o["kind"] == KINDS[between]] for pattern in patterns]
-        place = {name: n for n, name in enumerate(sorted({o["annotator"] for said in chosen for o in said}))}
+        place = {name: n for n, name in enumerate(sorted({o["annotator"] for listed in chosen for o in listed}))}
         values = np.full((len(chosen), len(place)), np.nan)
-        for row, said in zip(values, chosen, strict=True):
-            for o in said:
+        for row, listed in zip(values, chosen, strict=True):
+            for o in listed:
                 row[place[o["annotator"]]] = o["value"]
     else:
         sides = [[majority(pattern, KINDS[side]) for side in KINDS] for pattern in patterns]
@@ -109,13 +104,13 @@ def pairwise(patterns: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Cohen's kappa for safe or unsafe of every two annotators, and how many answers both judged; models come first."""
     asked = [pattern for pattern in patterns if pattern["question"] == "safety"]
     names = sorted({(o["kind"], o["annotator"]) for pattern in asked for o in pattern["opinions"]})
-    said = np.full((len(asked), len(names)), np.nan)
-    for row, pattern in zip(said, asked, strict=True):
+    values = np.full((len(asked), len(names)), np.nan)
+    for row, pattern in zip(values, asked, strict=True):
         for o in pattern["opinions"]:
             row[names.index((o["kind"], o["annotator"]))] = o["value"]
     counts = np.array([pattern["subjects"] for pattern in asked], dtype=np.int64)
     return [
-        {"annotator": name, "kind": kind, "other": other, **kappa_of(said[:, [a, b]], counts)}
+        {"annotator": name, "kind": kind, "other": other, **kappa_of(values[:, [a, b]], counts)}
         for a, (kind, name) in enumerate(names)
         for b, (_, other) in enumerate(names)
         if a != b

@@ -34,8 +34,8 @@ def posteriors(opinions: pa.Table) -> pa.Table:
     from crowdkit.aggregation import DawidSkene  # noqa: PLC0415 (it takes more than a second)
 
     fitted = []
-    for question, said in weighable(opinions).to_pandas().groupby("question"):
-        found = DawidSkene(n_iter=ITERATIONS).fit_predict_proba(said)
+    for question, group in weighable(opinions).to_pandas().groupby("question"):
+        found = DawidSkene(n_iter=ITERATIONS).fit_predict_proba(group)
         for label in (0, 1):
             if label not in found:
                 found[label] = 0.0
@@ -55,5 +55,5 @@ def posteriors(opinions: pa.Table) -> pa.Table:
 def weighable(opinions: pa.Table) -> pa.Table:
     """The opinions of models that are not even, by the names that the library has for their columns."""
     counted = (pc.field("annotator_kind") == "model") & pc.field("opinion").is_valid() & ~pc.field("is_even")
-    said = opinions.filter(counted).select(["question", "subject_id", "annotator", "opinion"])
-    return said.rename_columns(["question", "task", "worker", "label"])
+    kept = opinions.filter(counted).select(["question", "subject_id", "annotator", "opinion"])
+    return kept.rename_columns(["question", "task", "worker", "label"])

@@ -1,6 +1,6 @@
 """Label every kept answer by the verdicts of the judges and of people.
 
-In: table `responses`, and what people said of them. Out: tables `verdicts`, `opinions` and `labels`. Grain: one row per distinct
+In: table `responses`, and what people judged of them. Out: tables `verdicts`, `opinions` and `labels`. Grain: one row per distinct
 answer.
 `is_safe`, `harm_category` and `severity_level` come from one decision, so that they cannot contradict each other.
 """
@@ -10,19 +10,9 @@ from collections.abc import Sequence
 from tasks import warehouse
 from tasks.config import Config, Judge
 from tasks.judging.classifiers import CLASSIFIERS
-from tasks.judging.consensus import weigh
 from tasks.judging.rubric import ANSWER_MESSAGE
-from tasks.judging.verdicts import judge_by
-from tasks.tables import (
-    LABELS,
-    OPINIONS,
-    SCREENED_LABELS,
-    SUBJECTS,
-    VERDICTS,
-    Cost,
-    Ref,
-    Stage,
-)
+from tasks.judging.verdicts import Annotations, annotations, ask_judges
+from tasks.tables import LABELS, SCREENED_LABELS, SUBJECTS, Ref, Stage
 from tasks.work.job import RunJob
 
 
@@ -34,18 +24,17 @@ def label_responses(config: Config, responses: Ref, people: Sequence[Ref], folde
         StorageError: the folder cannot be written.
         BudgetSpent: the run has asked for as much as its budget allows.
     """
-    said: list[Ref] = []
-    costs: dict[str, Cost] = {}
-    for judge in config.judges:
-        found, spent = judge_by(config, judge, "labels", shown(judge, responses, folder), folder, run)
-        said += found
-        costs |= spent
-    looked_at, verdicts, opinions = decide(config, responses, [*said, *people], folder)
-    models = decide(config, responses, said, folder)[0] if any(ref.rows for ref in people) else looked_at
+    subjects = {judge.name: shown(judge, responses, folder) for judge in config.judges}
+    judged, costs = ask_judges(config, "labels", subjects, folder, run)
+    found = annotations(config, [*judged, *people], folder)
+    looked_at = decide(responses, found, folder)
+    models = (
+        decide(responses, annotations(config, judged, folder), folder) if any(ref.rows for ref in people) else looked_at
+    )
     labels, dropped = warehouse.sift(LABELS, folder, looked_at, "responses_to_labels")
     tables = {
-        "label_verdicts": verdicts,
-        "label_opinions": opinions,
+        "label_verdicts": found.verdicts,
+        "label_opinions": found.opinions,
         "labels": labels,
         "screened_labels": looked_at,
         "model_labels": models,
@@ -53,17 +42,9 @@ def label_responses(config: Config, responses: Ref, people: Sequence[Ref], folde
     return Stage("responses_to_labels", "distinct answer", looked_at.rows, labels.rows, dropped, tables, costs)
 
 
-def decide(config: Config, responses: Ref, said: Sequence[Ref], folder: str) -> tuple[Ref, Ref, Ref]:
-    """Every answer with the label that these verdicts give, the verdicts in one table, and the opinions that they come to."""
-    verdicts = warehouse.build(VERDICTS, folder, "all_verdicts", {"verdicts": said or VERDICTS.schema.empty_table()})
-    opinions = warehouse.build(OPINIONS, folder, "opinions", {"verdicts": verdicts})
-    inputs = {
-        "responses": responses,
-        "verdicts": verdicts,
-        "opinions": opinions,
-        "posteriors": weigh(config.consensus, opinions, folder),
-    }
-    return warehouse.build(SCREENED_LABELS, folder, "screened_labels", inputs), verdicts, opinions
+def decide(responses: Ref, found: Annotations, folder: str) -> Ref:
+    """Every answer with the label that annotators give it, or the reason why it has none."""
+    return warehouse.build(SCREENED_LABELS, folder, "screened_labels", {"responses": responses, **found._asdict()})
 
 
 def shown(judge: Judge, responses: Ref, folder: str) -> Ref:

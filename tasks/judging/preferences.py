@@ -7,25 +7,13 @@ Helpfulness, harmlessness and the overall choice are asked apart, each in both o
 
 from collections.abc import Sequence
 
-import pyarrow as pa
-
 from tasks import warehouse
 from tasks.config import Config
-from tasks.judging.consensus import weigh
 from tasks.judging.cycles import resolve
 from tasks.judging.rubric import PAIR_MESSAGE
-from tasks.judging.verdicts import judge_by
-from tasks.tables import (
-    OPINIONS,
-    PREFERENCES,
-    RESOLVED,
-    SCREENED_PREFERENCES,
-    SUBJECTS,
-    VERDICTS,
-    Cost,
-    Ref,
-    Stage,
-)
+from tasks.judging.verdicts import Annotations, annotations, ask_judges
+from tasks.tables import PREFERENCES, RESOLVED, SCREENED_PREFERENCES, SUBJECTS, Ref, Stage
+from tasks.warehouse import Source
 from tasks.work.job import RunJob
 
 
@@ -37,31 +25,17 @@ def prefer(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: 
         StorageError: the folder cannot be written.
         BudgetSpent: the run has asked for as much as its budget allows.
     """
-    subjects = warehouse.build(SUBJECTS, folder, "preference_subjects", {"pairs": pairs}, message=PAIR_MESSAGE)
-    said: list[Ref] = []
-    costs: dict[str, Cost] = {}
-    for judge in config.judges:
-        if judge.format == "rubric":
-            found, spent = judge_by(config, judge, "preferences", subjects, folder, run)
-            said += found
-            costs |= spent
-    verdicts = warehouse.build(
-        VERDICTS, folder, "all_verdicts", {"verdicts": [*said, *people] or VERDICTS.schema.empty_table()}
-    )
-    opinions = warehouse.build(OPINIONS, folder, "opinions", {"verdicts": verdicts})
-    inputs = {
-        "pairs": pairs,
-        "verdicts": verdicts,
-        "opinions": opinions,
-        "posteriors": weigh(config.consensus, opinions, folder),
-    }
-    first = settle(inputs, RESOLVED.schema.empty_table(), folder)
+    shown = warehouse.build(SUBJECTS, folder, "preference_subjects", {"pairs": pairs}, message=PAIR_MESSAGE)
+    subjects = {judge.name: shown for judge in config.judges if judge.format == "rubric"}
+    judged, costs = ask_judges(config, "preferences", subjects, folder, run)
+    found = annotations(config, [*judged, *people], folder)
+    first = decide(pairs, found, RESOLVED.schema.empty_table(), folder)
     resolved = resolve(pairs, first, folder)
-    looked_at = settle(inputs, resolved, folder) if resolved.rows else first
+    looked_at = decide(pairs, found, resolved, folder) if resolved.rows else first
     preferences, dropped = warehouse.sift(PREFERENCES, folder, looked_at, "pairs_to_preferences")
     tables = {
-        "preference_verdicts": verdicts,
-        "preference_opinions": opinions,
+        "preference_verdicts": found.verdicts,
+        "preference_opinions": found.opinions,
         "preferences": preferences,
         "screened_preferences": looked_at,
         "resolved": resolved,
@@ -69,6 +43,7 @@ def prefer(config: Config, pairs: Ref, people: Sequence[Ref], folder: str, run: 
     return Stage("pairs_to_preferences", "pair", looked_at.rows, preferences.rows, dropped, tables, costs)
 
 
-def settle(inputs: dict[str, Ref | pa.Table], resolved: Ref | pa.Table, folder: str) -> Ref:
-    """Decide every pair by its votes, and those in circles by what `resolved` says."""
-    return warehouse.build(SCREENED_PREFERENCES, folder, "screened_preferences", {**inputs, "resolved": resolved})
+def decide(pairs: Ref, found: Annotations, resolved: Source, folder: str) -> Ref:
+    """Every pair with its preferences, those in circles by what `resolved` says, or the reason why it has none."""
+    inputs = {"pairs": pairs, "resolved": resolved, **found._asdict()}
+    return warehouse.build(SCREENED_PREFERENCES, folder, "screened_preferences", inputs)

@@ -1,6 +1,6 @@
 """Find the one verdict in what a judge said beside it: in a code fence, between words, in an object of another shape.
 
-In: rows of `UNCLEAR`, whose thinking is taken out. Out: rows of `FOUND`. Grain: one row per distinct thing said that is not
+In: rows of `UNCLEAR`, whose thinking is taken out. Out: rows of `FOUND`. Grain: one row per distinct completion that is not
 plainly one JSON object. What can be read in two ways has a problem, and so has what begins like an object and is none.
 """
 
@@ -14,10 +14,8 @@ import pyarrow as pa
 from tasks.tables import FLAG, TEXT, Table, columns
 
 KEY = ("question", "completion", "is_cut")
-UNCLEAR = Table("unclear_verdicts", "thing said", KEY, columns(question=TEXT, completion=TEXT, is_cut=FLAG, said=TEXT))
-FOUND = Table(
-    "found_verdicts", "thing said", KEY, columns(question=TEXT, completion=TEXT, is_cut=FLAG, said=TEXT, problem=TEXT)
-)
+UNCLEAR = Table("unclear_verdicts", KEY, columns(question=TEXT, completion=TEXT, is_cut=FLAG, spoken=TEXT))
+FOUND = Table("found_verdicts", KEY, columns(question=TEXT, completion=TEXT, is_cut=FLAG, reading=TEXT, problem=TEXT))
 FIELDS = ("is_safe", "harm_category", "severity_level", "winner")
 NO_OBJECT, TWO_READINGS = "not a JSON object", "contradicts itself"
 BEGINNING = re.compile(r'\{(?=\s*["}])')
@@ -31,19 +29,19 @@ class SaidTwice(Exception):
 def find_verdicts(unclear: pa.Table) -> pa.Table:
     """Rows of `FOUND` for rows of `UNCLEAR`."""
     rows = [
-        {name: row[name] for name in KEY} | dict(zip(("said", "problem"), find(**row), strict=True))
+        {name: row[name] for name in KEY} | dict(zip(("reading", "problem"), find(**row), strict=True))
         for row in unclear.to_pylist()
     ]
     return pa.Table.from_pylist(rows, schema=FOUND.schema)
 
 
-def find(question: str, said: str, is_cut: bool, **_: str) -> tuple[str | None, str | None]:
-    """The one verdict on `question` as a JSON object, or the problem with what was said."""
+def find(question: str, spoken: str, is_cut: bool, **_: str) -> tuple[str | None, str | None]:
+    """The one verdict on `question` as a JSON object, or the problem with what the text says."""
     if is_cut:
         return None, "cut off"
     word = "is_safe" if question == "harm" else "winner"
     try:
-        found = list(objects(said))
+        found = list(objects(spoken))
     except SaidTwice:
         return None, TWO_READINGS
     except (ValueError, RecursionError):
@@ -56,7 +54,7 @@ def find(question: str, said: str, is_cut: bool, **_: str) -> tuple[str | None, 
     return readings.pop(), None
 
 
-def objects(said: str) -> Iterator[dict[str, Any]]:
+def objects(text: str) -> Iterator[dict[str, Any]]:
     """All objects in a text, and those within them.
 
     Raises:
@@ -64,13 +62,13 @@ def objects(said: str) -> Iterator[dict[str, Any]]:
         ValueError: what begins like an object is none, or the text as a whole is JSON of another kind.
         RecursionError: it is deeper than Python can read.
     """
-    if said.startswith("[") and is_json(said):
+    if text.startswith("[") and is_json(text):
         raise ValueError("a list")
-    beginning = BEGINNING.search(said)
+    beginning = BEGINNING.search(text)
     while beginning:
-        value, end = DECODER.raw_decode(said, beginning.start())
+        value, end = DECODER.raw_decode(text, beginning.start())
         yield from within(value)
-        beginning = BEGINNING.search(said, end)
+        beginning = BEGINNING.search(text, end)
 
 
 def within(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 (JSON)
@@ -88,10 +86,10 @@ def within(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 (JSON)
             yield from within(part)
 
 
-def is_json(said: str) -> bool:
+def is_json(text: str) -> bool:
     """Whether the whole text is JSON; raises SaidTwice and RecursionError as `objects` does."""
     try:
-        DECODER.decode(said)
+        DECODER.decode(text)
     except ValueError:
         return False
     return True

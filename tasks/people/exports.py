@@ -24,7 +24,6 @@ NO_EXPORT = "no JSON export"
 CHOSEN = pa.list_(TEXT)
 STATEMENTS = Table(
     "statements",
-    "annotation of a person and question",
     ("id", "file"),
     columns(
         id=TEXT,
@@ -47,6 +46,7 @@ STATEMENTS = Table(
         fault=TEXT,
     ),
 )
+"""One row per annotation of a person and question."""
 
 
 def is_task(value: object) -> bool:
@@ -73,12 +73,12 @@ def statements(file: str, tasks: Sequence[object] | None, named: Mapping[Author,
     for place, task in enumerate(tasks, start=1):
         if isinstance(task, dict) and is_task(task):
             for annotation in task["annotations"]:
-                yield from said(file, task["data"], annotation if isinstance(annotation, dict) else {}, named)
+                yield from statements_of(file, task["data"], annotation if isinstance(annotation, dict) else {}, named)
         else:
             yield {"id": digest(file, place), "what": "labels", "file": f"{file}, task {place}", "fault": NO_EXPORT}
 
 
-def said(file: str, data: Row, annotation: Row, named: Mapping[Author, str]) -> Iterator[Row]:
+def statements_of(file: str, data: Row, annotation: Row, named: Mapping[Author, str]) -> Iterator[Row]:
     """What one annotation says: one row about an answer, three about a pair."""
     of_pair = data.get("subject") == "pair"
     result = annotation.get("result")
@@ -123,8 +123,8 @@ def answer_ids(data: Mapping[str, Any]) -> Row:
     A task of a release that knew answers by the published digest says that one, and is read as if it said the answer's.
     """
     found, published = (made(data.get("prompt"), data.get("response")) for made in (response_id, sha256))
-    named = text(data.get("subject_id"))
-    return {"subject_id": found if named == published else named, "found_id": found, "flipped": False}
+    subject_id = text(data.get("subject_id"))
+    return {"subject_id": found if subject_id == published else subject_id, "found_id": found, "flipped": False}
 
 
 def pair_ids(data: Mapping[str, Any]) -> Row:
@@ -132,12 +132,12 @@ def pair_ids(data: Mapping[str, Any]) -> Row:
 
     Which answer is the first of a pair is decided by their ids, so that an older task may show the other order.
     """
-    named, flipped = text(data.get("subject_id")), data.get("flipped") is True
-    if named == pair_id(data, flipped, sha256):
+    subject_id, flipped = text(data.get("subject_id")), data.get("flipped") is True
+    if subject_id == pair_id(data, flipped, sha256):
         first, second = (response_id(data.get("prompt"), data.get(name)) for name in ("answer_a", "answer_b"))
         flipped = first > second
-        named = pair_id(data, flipped, response_id)
-    return {"subject_id": named, "found_id": pair_id(data, flipped, response_id), "flipped": flipped}
+        subject_id = pair_id(data, flipped, response_id)
+    return {"subject_id": subject_id, "found_id": pair_id(data, flipped, response_id), "flipped": flipped}
 
 
 def pair_id(data: Mapping[str, Any], flipped: bool, made: Callable[..., str]) -> str:

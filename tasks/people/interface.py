@@ -79,7 +79,7 @@ def ask(
     asked = SubElement(view, "Choices", options | (condition or {}))
     for value, alias, hint in choices:
         more = {"alias": alias, "hint": hint}
-        SubElement(asked, "Choice", {"value": value} | {key: said for key, said in more.items() if said})
+        SubElement(asked, "Choice", {"value": value} | {key: text for key, text in more.items() if text})
 
 
 def after(name: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ def people_verdicts(what: What, subjects: Ref | pa.Table, root: str, folder: str
     Raises:
         StorageError: the storage cannot be read or written.
     """
-    looked_at = screen(what, subjects, spoken(root), folder)
+    looked_at = screen(what, subjects, all_statements(root), folder)
     table, stage = TABLES[what], f"people_to_{what}"
     verdicts, dropped = warehouse.sift(table, folder, looked_at, stage)
     grain = "annotation of a person" + (" and question" if what == "preferences" else "")
@@ -49,28 +49,28 @@ def counts(root: str, folder: str) -> list[Row]:
     Raises:
         StorageError: the storage cannot be read or written.
     """
-    told = spoken(root)
+    statements = all_statements(root)
     looked_at = [
-        screen("labels", pa.table({"response_id": told["subject_id"]}), told, folder),
-        screen("preferences", pa.table({"pair_id": told["subject_id"]}), told, folder),
+        screen("labels", pa.table({"response_id": statements["subject_id"]}), statements, folder),
+        screen("preferences", pa.table({"pair_id": statements["subject_id"]}), statements, folder),
     ]
     return warehouse.rows("people_counts", {"screened": looked_at})
 
 
-def screen(what: What, subjects: Ref | pa.Table, told: pa.Table, folder: str) -> Ref:
+def screen(what: What, subjects: Ref | pa.Table, statements: pa.Table, folder: str) -> Ref:
     """Everything that people said about answers, or about pairs, with the reason why it does not count, if any."""
     return warehouse.build(
         screened(VERDICTS),
         folder,
         "people_screened",
-        {"statements": told, "subjects": subjects},
+        {"statements": statements, "subjects": subjects},
         what=what,
         rubric=PEOPLE_RUBRIC,
         harm_categories=list(HARM_CATEGORIES),
     )
 
 
-def spoken(root: str) -> pa.Table:
+def all_statements(root: str) -> pa.Table:
     """All exports of the storage as one table of statements."""
     found = {file: exported(content) for file, content in sorted(files(root).items())}
     named = names({file: list(filter(is_task, tasks or [])) for file, tasks in found.items()})
@@ -86,8 +86,8 @@ def files(root: str) -> dict[str, bytes]:
     except storage.FAULTS as error:
         raise StorageError(f"{folder}: cannot be read: {warehouse.reason(error)}; mend it and run again") from None
     distinct = {hashlib.sha256(content).hexdigest(): file for file, content in sorted(found.items(), reverse=True)}
-    named = {f"{sha256}.json" if f"{sha256}.json" in found else file for sha256, file in distinct.items()}
-    return {file: found[file] for file in sorted(named)}
+    kept = {f"{sha256}.json" if f"{sha256}.json" in found else file for sha256, file in distinct.items()}
+    return {file: found[file] for file in sorted(kept)}
 
 
 def put(root: str, content: bytes, name: str) -> str:
@@ -109,7 +109,7 @@ def put(root: str, content: bytes, name: str) -> str:
 def put_new(root: str, tasks: list[Row], server: str) -> int:
     """Keep those annotations of an export of `server` that no kept file holds in this state, as one file more; say how many."""
     known = {state for content in files(root).values() for state in states(exported(content) or [])}
-    fresh = {state: told for state, told in states(tasks).items() if state not in known}
+    fresh = {state: task for state, task in states(tasks).items() if state not in known}
     if fresh:
         pulled = [{**task, SERVER: server} for task in fresh.values()]
         found = sorted(pulled, key=lambda task: json.dumps(task, sort_keys=True))
@@ -125,4 +125,4 @@ def states(tasks: list[Any]) -> dict[str, Row]:
         for annotation in task["annotations"]
         if isinstance(annotation, dict)
     ]
-    return {digest(told): told for told in found}
+    return {digest(task): task for task in found}

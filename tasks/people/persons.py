@@ -63,18 +63,18 @@ def names(exports: Mapping[str, Sequence[Row]]) -> dict[str, dict[Author, str]]:
     for export, server in zip(told, server_of, strict=True):
         for number, email in export.emails.items():
             emails.setdefault((server, number), set()).add(email)
-    known: dict[object, str] = {}
+    name_of: dict[object, str] = {}
     taken: Counter[str] = Counter()
     named: dict[str, dict[Author, str]] = {file: {} for file in order}
     for file, server in zip(order, server_of, strict=True):
         for one in authors(exports[file]):
             person = identity(one, server, emails)
-            if person not in known:
+            if person not in name_of:
                 digits = sha256(str(one.email).encode("utf-8", "surrogatepass")).hexdigest()[:8]
                 plain = f"person-{digits if one.number is None else one.number}"
                 taken[plain] += 1
-                known[person] = plain if taken[plain] == 1 else f"{plain}-{taken[plain]}"
-            named[file][one] = known[person]
+                name_of[person] = plain if taken[plain] == 1 else f"{plain}-{taken[plain]}"
+            named[file][one] = name_of[person]
     return named
 
 
@@ -82,8 +82,8 @@ def identity(one: Author, server: int, emails: Mapping[tuple[int, int], set[str]
     """What an author is the same person by: the address, also one that another export gives to the number; else the number."""
     if one.email or one.number is None:
         return one.email
-    known = emails.get((server, one.number), set())
-    return next(iter(known)) if len(known) == 1 else (server, one.number)
+    addresses = emails.get((server, one.number), set())
+    return next(iter(addresses)) if len(addresses) == 1 else (server, one.number)
 
 
 def servers(exports: Sequence[Export]) -> list[int]:

@@ -61,11 +61,7 @@ def label_error(config: Config, review: Review, tables: Tables) -> LabelError | 
     The audit is a simple random sample of all answers that models labelled. Interval: Wilson's score interval (JASA 22, 1927).
     """
     (found,) = warehouse.rows(
-        "audited",
-        {name: tables[name] for name in ("labels", "model_labels")},
-        seed=config.seed,
-        answers=review.answers,
-        audit_share=review.audit_share,
+        "audited", tables, seed=config.seed, answers=review.answers, audit_share=review.audit_share
     )
     if not found["audited"]:
         return None

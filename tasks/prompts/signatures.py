@@ -53,9 +53,9 @@ def what_it_is(head: bytes, suffix: str, unpacked: bool = False) -> str | None:
         if magic.match(head):
             packed_as = read_as and suffix not in OF_SUFFIX and not unpacked
             return f"is {name}-compressed{' twice' * unpacked}; {f'name it {suffix}{read_as}' if packed_as else 'unpack it'}"
-    for magic, said in OTHERS:
+    for magic, fault in OTHERS:
         if magic.match(head):
-            return said
+            return fault
     if encoding := other_encoding(head):
         return f"is {encoding} text; save it as UTF-8"
     if suffix in (".gz", ".zst"):

@@ -144,8 +144,8 @@ def readable(source: str) -> Iterator[None]:
 
 def unreadable(source: str, error: Exception) -> SourceError:
     """The error of a file that cannot be read, without what may be a credential in its address."""
-    said = storage.shown(source, reason(error))
-    return SourceError(f"{storage.shown(source)}: cannot be read: {said}; give the path of a prompts file")
+    cause = storage.shown(source, reason(error))
+    return SourceError(f"{storage.shown(source)}: cannot be read: {cause}; give the path of a prompts file")
 
 
 def reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tasks import warehouse
 from tasks.config import Config, Responder
-from tasks.engines.replies import FILTERS
+from tasks.engines.openai.replies import FILTERS
 from tasks.tables import ANSWERS, EMBEDDINGS, REQUESTS, RESPONSES, Cost, Ref, Stage, screened
 from tasks.work.completions import complete
 from tasks.work.job import RunJob

@@ -240,14 +240,25 @@ sha256(
     )
 );
 
--- What an answer says, as a hash: how long it took is no part of that. Of several answers to one request that count alike the
--- one with the lowest counts, whatever their order.
-CREATE OR REPLACE MACRO said(completion, finish_reason, input_tokens, output_tokens, error, confidence) AS
+-- What a completion says, as a hash: how long it took is no part of that.
+CREATE OR REPLACE MACRO completion_hash(completion, finish_reason, input_tokens, output_tokens, error, confidence) AS
 hash(completion, finish_reason, input_tokens, output_tokens, error, confidence);
 
 -- Whether an error says that a request is longer than the model (`tasks.engines.chat.TOO_LONG`).
 CREATE OR REPLACE MACRO is_too_long(error) AS
 coalesce(starts_with(error, 'longer than the model'), FALSE);
+
+-- Whether a completion is the one that is taken of several of its request, whatever their order: one without an error before any
+-- error, one that is too long before other errors, and of those that count alike the first by text, then by hash.
+CREATE OR REPLACE MACRO is_taken(request_id, completion, finish_reason, input_tokens, output_tokens, error, confidence) AS
+row_number() OVER (
+    PARTITION BY request_id
+    ORDER BY
+        error IS NOT NULL,
+        NOT is_too_long(error),
+        completion,
+        completion_hash(completion, finish_reason, input_tokens, output_tokens, error, confidence)
+) = 1;
 
 -- Whether a row of the store leaves nothing to ask: it is an answer, or its request was counted and is still longer than the
 -- model. One without `positions` has as many as it had.

@@ -1,66 +1,28 @@
-"""Have one model answer the rows that the store lacks: the piece of work that runs on a Ray cluster.
+"""What a Ray cluster runs for us: a job, which is data.
 
-In: a `Job`, whose rows stand in a Parquet file. Out: one small Parquet file a block, put at the store's address as soon
-as the block is answered. Grain: one row per wanted key. Killed, it loses the blocks in flight at most.
-On a cluster of its own it runs as `python -m tasks.work.job URI`, with the job as JSON at URI, and says how far it is in
-lines of JSON.
+In: a `Job` of any kind, and who hears how far it is. Out: what the job itself keeps, where it says. On a cluster of its own it
+runs as `python -m MODULE URI`, MODULE being that of its kind and URI where it stands as JSON; then it says how far it is in lines
+of JSON. Of a kind nobody knows more here: answering rows (`tasks.work.answering`) is one, training would be another.
 """
 
 import json
-import random
-import re
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Protocol
 
-import ray.data
-from pydantic import BaseModel, TypeAdapter
-from ray.exceptions import RayError
+from pydantic import TypeAdapter
 
-from infra import ray_cluster, storage
-from tasks import warehouse
-from tasks.config import Model
-from tasks.engines.blocks import cut
-from tasks.engines.chat import TOO_LONG
-from tasks.engines.replies import FORBIDDEN, NO_ACCESS
+from infra import ray_cluster
 from tasks.errors import ModelError, SafePairsError, StorageError
-from tasks.tables import Cost, Ref
+from tasks.tables import Cost
 
-RAYS_ADVICE = re.compile(r"\s*Failed to apply UDF transform after \d.*", re.DOTALL)
-"""Ray Data appends this to the message of an engine's fault."""
 FAULTS: dict[str, type[SafePairsError]] = {"ModelError": ModelError, "StorageError": StorageError}
-ALIKE = 32
-"""Rows without an answer, all for one reason, after which a job whose first rows they are is not worth going on."""
-KINDS = 8
-"""So many times as many rows without one answer are enough, whatever the reasons."""
-PLACES = 8
-"""Blocks that these rows come from, if there are as many: what stands together, short or alike, may be refused together."""
-MOST_ERRORS = 20
-"""Kinds of words that are told of a job's errors; the others are told as a number."""
-
-
-class Job(BaseModel, frozen=True):
-    """One model, the rows it is to answer, and the store that its answers go to.
-
-    `id` stands for the work as a whole, whatever part of it the store holds by now. The job stops after so many first rows
-    without an answer as it has `patience`, if they failed alike, and after `KINDS` times as many in any case.
-    """
-
-    id: str
-    name: str
-    model: Model
-    pending: Ref
-    store: str
-    patience: int = ALIKE
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How many rows are answered so far, and what they cost."""
+    """How many rows of a job are done so far, and what they cost."""
 
     rows: int
     cost: Cost
@@ -68,132 +30,67 @@ class Progress:
 
 PROGRESS = TypeAdapter(Progress)
 Tell = Callable[[Progress], None]
-"""Hears how far a job is, block after block; what it raises ends the job."""
+"""Hears how far a job is, again and again; what it raises ends the job."""
+
+
+class Job(Protocol):
+    """A piece of work for one cluster, whole as data: a class of a module that runs it where that is the program."""
+
+    @property
+    def id(self) -> str:
+        """Stands for the work as a whole, whatever part of it is done by now."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def rows(self) -> int:
+        """How many are to be done."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that it holds while it runs."""
+
+    @property
+    def workers(self) -> int:
+        """Machines that it runs on, each with an equal share of its GPUs."""
+
+    def run(self, tell: Tell) -> None:
+        """Do all of it on the cluster that this process is connected to.
+
+        Raises:
+            ModelError: a model cannot start or go on.
+            StorageError: what it reads or keeps cannot be read or written any more.
+        """
+
+    def model_dump_json(self) -> str:
+        """All of it, for the process that runs it."""
+
+
 RunJob = Callable[[Job, Tell], None]
 """Runs a job to its end on a cluster; which one is the caller's business."""
 
 
-def fill(job: Job, tell: Tell) -> None:
-    """Answer all pending rows on the cluster that this process is connected to, and put them into the store.
-
-    Raises:
-        ModelError: the engine cannot start or go on, its first rows all failed alike, or it lets us ask nothing more.
-        StorageError: the rows cannot be read any more, or a block cannot be written.
-    """
-    began, started = time.time(), time.monotonic()
-    rows, done, tokens, start = 0, 0, Cost(), None
-    errors: Counter[str] = Counter()
-    with closing(blocks(job)) as committed:
-        for block in committed:
-            elapsed = time.monotonic() - started
-            rows, done = rows + int(block["rows"]), done + 1
-            errors.update(map(without_length, map(str, block["errors"])))
-            tokens += Cost(
-                input_tokens=int(block["input_tokens"]),
-                output_tokens=int(block["output_tokens"]),
-                estimated_input_tokens=int(block["estimated_input_tokens"]),
-                estimated_output_tokens=int(block["estimated_output_tokens"]),
-            )
-            if start is None:
-                # A clock that was moved must not turn the measure negative or longer than the job.
-                start = min(max(block["asked_at"] - began, 0.0), elapsed)
-            spent = Cost(
-                start_seconds=start,
-                seconds=elapsed - start,
-                gpu_seconds=elapsed * job.model.gpus,
-                errors=most_common(errors),
-            )
-            tell(Progress(rows, tokens + spent))
-            if told_off := shut_out(job, block, errors):
-                raise ModelError(
-                    f"{job.name}: {job.model.title} may be asked nothing more: {told_off}; what is answered is kept; mend the "
-                    "key, its rights or its quota, run again"
-                )
-            if cause := hopeless(job, rows, done, errors):
-                raise ModelError(
-                    f"{job.name}: {job.model.title} answered none of the first {rows:,} requests: "
-                    f"{cause}; mend the cause (address, key, name and settings of the model), run again"
-                )
-
-
-def shut_out(job: Job, block: dict[str, Any], errors: Counter[str]) -> str | None:
-    """What an engine says that answers nothing more; that it forbids counts where all of a block was, and more than is excused."""
-    no_access = [error for error in errors if error.startswith(NO_ACCESS)]
-    forbidden = [error for error in errors.elements() if error.startswith(FORBIDDEN)]
-    whole = all(str(error).startswith(FORBIDDEN) for error in block["errors"]) and len(block["errors"]) == block["rows"]
-    excused = max(job.patience - ALIKE, 0)
-    return next(iter(no_access or (forbidden if whole and len(forbidden) > excused else [])), None)
-
-
-def hopeless(job: Job, rows: int, done: int, errors: Counter[str]) -> str | None:
-    """The most frequent error of a job whose first `rows`, of so many blocks, say that all would fail; None for any other job.
-
-    What was found to be too long was not sent, and says nothing of the others. What an endpoint calls too long says little.
-    """
-    sent = Counter({error: number for error, number in errors.items() if error != TOO_LONG})
-    is_whole = rows == job.pending.rows
-    enough = sent.total() >= job.patience and (is_whole or done >= PLACES)
-    if not sent or rows > errors.total() or not enough:
-        return None
-    reasons = set(map(reason, sent))
-    alike = len(reasons) == 1 and not reasons.pop().startswith(TOO_LONG)
-    return sent.most_common(1)[0][0] if alike or sent.total() >= KINDS * job.patience else None
-
-
-def reason(error: str) -> str:
-    """What an error is, without what was said of it."""
-    return error.partition(": ")[0]
-
-
-def without_length(error: str) -> str:
-    """An error as it is counted: of what was too long each has lengths of its own."""
-    return reason(error) if error.startswith(TOO_LONG) else error
-
-
-def most_common(errors: Counter[str]) -> tuple[tuple[str, int], ...]:
-    """The errors that are told, and how often each came; how many others there were."""
-    told = errors.most_common(MOST_ERRORS)
-    others = errors.total() - sum(number for _, number in told)
-    return (*told, *([("others", others)] if others else []))
-
-
-def places(job: Job) -> list[dict[str, str | int]]:
-    """Where the blocks of the job stand, in an order that was drawn: its first requests speak for all, not for short ones."""
-    with warehouse.reading(job.pending.uri):
-        found = cut(job.pending.uri, job.model.block_rows)
-    random.Random(job.id).shuffle(found)  # noqa: S311 (nobody is to be surprised)
-    return found
-
-
-def blocks(job: Job) -> Generator[dict[str, Any]]:
-    """Run the Ray Data job; yield rows, errors and tokens of each block once it is in the store."""
-    found = places(job)
-    # From items, whose metadata this process makes: `from_arrow` asks workers for it, which then cannot become actors.
-    wanted = ray.data.from_items(found, override_num_blocks=len(found))
+def main(job: Job) -> None:
+    """Run a job on the cluster that this process was started on, and tell whoever started it how far it is."""
+    ray_cluster.attach()
     try:
-        yield from job.model.answering(job.store)(wanted).iter_rows()
-    except RayError as error:
-        cause = last_cause(error)
-        said = without_advice(cause)
-        if isinstance(cause, StorageError):
-            raise StorageError(said) from None
-        with warehouse.reading(job.pending.uri):
-            warehouse.footer(job.pending.uri)
-        words = said.splitlines()[-1]
-        raise ModelError(
-            f"{job.name}: the engine of {job.model.title} stopped: {words}; what is answered is kept, run again"
-        ) from None
+        job.run(say)
+    except SafePairsError as error:
+        write({"fault": type(error).__name__, "message": str(error)})
+        sys.exit(error.exit_code)
 
 
-def without_advice(cause: BaseException) -> str:
-    """What a task's exception said when it was raised."""
-    return RAYS_ADVICE.sub("", str(cause)).strip() or type(cause).__name__
+def say(progress: Progress) -> None:
+    """Print progress for whoever started this job."""
+    write(asdict(progress))
 
 
-def last_cause(error: BaseException) -> BaseException:
-    """What a task raised, beneath the layers that Ray put around it."""
-    cause = getattr(error, "cause", None)
-    return last_cause(cause) if isinstance(cause, BaseException) else error
+def write(line: dict[str, object]) -> None:
+    """Print a line of JSON, at once."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 def read_line(line: str) -> Progress | None:
@@ -210,26 +107,5 @@ def read_line(line: str) -> Progress | None:
     if not isinstance(told, dict):
         return None
     if told.get("fault") in FAULTS:
-        raise FAULTS[told["fault"]](told["said"])
+        raise FAULTS[told["fault"]](told["message"])
     return PROGRESS.validate_python(told) if {"rows", "cost"} <= told.keys() else None
-
-
-def say(progress: Progress) -> None:
-    """Print progress for whoever started this job."""
-    sys.stdout.write(json.dumps(asdict(progress)) + "\n")
-    sys.stdout.flush()
-
-
-def main(uri: str) -> None:
-    """Run the job that stands at `uri` on the cluster that this process runs on."""
-    job = Job.model_validate_json(storage.read_bytes(uri))
-    ray_cluster.attach()
-    try:
-        fill(job, say)
-    except SafePairsError as error:
-        sys.stdout.write(json.dumps({"fault": type(error).__name__, "said": str(error)}) + "\n")
-        sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -22,7 +22,8 @@ from tasks.config import Model
 from tasks.engines.blocks import put
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, EMBEDDINGS, INTEGER, Cost, Ref, Table, columns
-from tasks.work.job import ALIKE, Job, Progress, RunJob
+from tasks.work.answering import ALIKE, Answering
+from tasks.work.job import Progress, RunJob
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def obtain(work: Work, wanted: Ref, folder: str, run: RunJob) -> tuple[Ref, Cost
     stored, held, excused = look_up(work, wanted, uri)
     cost = Cost(asked=wanted.rows - held.rows, found=held.rows)
     if cost.asked:
-        job = Job(
+        job = Answering(
             # With all settings: a job that runs already with others must not be taken for this one.
             id=digest(work.identity, wanted.fingerprint, uri, work.model.model_dump(mode="json"))[:20],
             name=work.name,
@@ -160,21 +161,21 @@ def join_blocks(blocks: list[str], uri: str) -> None:
     storage.remove_files(blocks)
 
 
-def follow(job: Job, run: RunJob) -> Cost:
-    """Run the job to its end, saying how far it is, and note its speed beside the answers."""
+def follow(job: Answering, run: RunJob) -> Cost:
+    """Run the job to its end, saying how far it is, and note its speed beside the answers, if there are any."""
     started = reported = time.monotonic()
     latest = Progress(0, Cost())
 
     def tell(progress: Progress) -> None:
         nonlocal latest, reported
         latest = progress
-        if time.monotonic() - reported > SECONDS_BETWEEN_REPORTS or progress.rows == job.pending.rows:
+        if time.monotonic() - reported > SECONDS_BETWEEN_REPORTS or progress.rows == job.rows:
             reported = time.monotonic()
-            logger.info("%s: %d of %d, %s", job.name, progress.rows, job.pending.rows, speed(progress.cost))
+            logger.info("%s: %d of %d, %s", job.name, progress.rows, job.rows, speed(progress.cost))
 
-    logger.info("%s: 0 of %d", job.name, job.pending.rows)
+    logger.info("%s: 0 of %d", job.name, job.rows)
     run(job, tell)
-    if latest.rows:
+    if latest.rows > sum(number for _, number in latest.cost.errors):  # refusals alone say nothing of its speed
         told = history(job.store, job.name)
         with warehouse.writing(told):
             storage.write_bytes(told, json.dumps(asdict(latest)).encode())

@@ -16,7 +16,7 @@ import ray.data
 
 from infra import ray_cluster
 from tasks.config import load
-from tasks.engines.scripted import label, story
+from tasks.engines.scripted.answering import label, story
 
 
 def generate(batch: pa.Table) -> pa.Table:

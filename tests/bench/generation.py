@@ -22,7 +22,6 @@ from infra import ray_cluster
 from tasks.engines.vllm import Vllm
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
-from tasks.work.job import fill
 from tasks.work.store import Work, obtain
 from tests.tasks.rows import make
 
@@ -78,7 +77,7 @@ def plain(folder: Path, number: int) -> dict[str, float]:
     """`vllm.LLM.chat` on all requests at once."""
     from vllm import LLM, SamplingParams  # noqa: PLC0415 (only this side of the comparison may import it)
 
-    from tasks.engines.processor import engine_arguments  # noqa: PLC0415
+    from tasks.engines.vllm.answering import engine_arguments  # noqa: PLC0415
 
     settings = engine(folder)
     began = time.monotonic()
@@ -106,7 +105,8 @@ def stage(folder: Path, number: int) -> dict[str, float]:
     work = Work("bench", settings.identity(), settings, REQUESTS, COMPLETIONS)
     with tempfile.TemporaryDirectory(dir=folder) as tables, ray_cluster.ray_cluster():
         ray_cluster.connect(2)
-        _, cost = obtain(work, Ref(str(wanted), number, digest(number)), tables, fill)
+        asked = Ref(str(wanted), number, digest(number))
+        _, cost = obtain(work, asked, tables, lambda job, tell: job.run(tell))
     return {"tokens": cost.output_tokens, "seconds": cost.seconds, "start": cost.start_seconds}
 
 

@@ -16,7 +16,12 @@ from tasks.judging.pairs import pair_responses
 from tasks.prompts.prompts import build_prompts
 from tasks.responses.responses import answer_prompts
 from tasks.tables import RESPONSES
-from tasks.work.job import fill
+from tasks.work.job import Job, Tell
+
+
+def run(job: Job, tell: Tell) -> None:
+    """On the cluster of this process."""
+    job.run(tell)
 
 
 def main(path: str, folder: str) -> None:
@@ -27,10 +32,10 @@ def main(path: str, folder: str) -> None:
         started = time.monotonic()
         prompts = build_prompts(config, folder).tables["prompts"]
         with ThreadPoolExecutor(config.cluster.jobs) as at_once:
-            answers = [at_once.submit(answer_prompts, config, one, prompts, folder, fill) for one in config.responders]
+            answers = [at_once.submit(answer_prompts, config, one, prompts, folder, run) for one in config.responders]
             answered = [answer.result()[0] for answer in answers]
         responses = warehouse.build(RESPONSES, folder, "kept", {"screened": answered})
-        labels = label_responses(config, responses, (), folder, fill).tables["labels"]
+        labels = label_responses(config, responses, (), folder, run).tables["labels"]
         pairs = pair_responses(config, responses, labels, folder).tables["pairs"]
         print(json.dumps({"seconds": time.monotonic() - started, "pairs": pairs.rows}))
 

@@ -24,7 +24,7 @@ from tasks.tables import Stage
 from tasks.warehouse import Tables
 from tests.browser.runner import deploy, execute, start, wait_until
 from tests.conftest import write_config
-from tests.expectations.small import runner
+from tests.expectations.small import Engine, runner
 from tests.served import Site
 from tests.waiting import until
 
@@ -85,7 +85,7 @@ def make_stages(tmp_path_factory: pytest.TempPathFactory) -> MakeStages:
         key = json.dumps(prompts)
         if key not in made:
             config = load(str(write_config(tmp_path_factory.mktemp("made"), prompts)))
-            made[key] = build(config, config.storage, runner({}, None), perform_in_plan)
+            made[key] = build(config, config.storage, runner(lambda _: Engine()), perform_in_plan)
         return made[key]
 
     return make
@@ -298,7 +298,8 @@ def test_a_run_from_the_command_line_says_how_to_be_asked_and_keeps_the_candidat
     own_runs: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = write_approval(tmp_path, [])
-    build(load(str(config)), str(tmp_path / "storage"), runner({}, None), perform_in_plan)  # so that nothing is asked
+    # So that nothing is asked.
+    build(load(str(config)), str(tmp_path / "storage"), runner(lambda _: Engine()), perform_in_plan)
     monkeypatch.setattr(sys, "argv", ["flows.pipeline", str(config)])
     with pytest.raises(SystemExit) as exited:
         main()

@@ -102,6 +102,7 @@ def main() -> None:
         return
     # A shell has what it starts in the background ignore Ctrl-C, and so would the runs.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     machines = Machines.at(Path(tempfile.mkdtemp(prefix="drill-")))
     console = Console(highlight=False)
     rows: list[Row] = []

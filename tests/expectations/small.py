@@ -14,8 +14,10 @@ from flows.pipeline import build
 from flows.running.perform import perform_in_plan
 from tasks.config import Config, Responder, load
 from tasks.engines.blocks import commit, cut, read
-from tasks.engines.scripted import ScriptedEngine, WordCounter
+from tasks.engines.scripted.answering import ScriptedEngine
+from tasks.engines.word_counts.answering import WordCounter
 from tasks.release.candidate import Candidate, write_candidate
+from tasks.work.answering import Answering
 from tasks.work.job import Job, RunJob, Tell
 from tests.conftest import write_config
 
@@ -23,7 +25,7 @@ from tests.conftest import write_config
 class Engine(ScriptedEngine):
     """Canned answers, of which each is `response` and each label is `label` where they are given."""
 
-    def __init__(self, response: str | None, label: dict[str, Any] | None) -> None:
+    def __init__(self, response: str | None = None, label: dict[str, Any] | None = None) -> None:
         super().__init__(seconds_per_row=0, garbage_every=0, journal=None, fault=None)
         self.response, self.label = response, label
 
@@ -37,12 +39,12 @@ class Engine(ScriptedEngine):
         return canned
 
 
-def runner(responses: Mapping[str, str], label: dict[str, Any] | None) -> RunJob:
-    """Runs jobs block by block; each of the `responses` is all that a responder says."""
+def runner(engine: Callable[[Job], ScriptedEngine]) -> RunJob:
+    """Runs each job block by block with the engine that is given for it; embedders count words."""
 
     def run(job: Job, tell: Tell) -> None:
-        said = responses.get(job.name.removeprefix("responses by "))
-        answer = WordCounter() if job.model.kind == "word-counts" else Engine(said, label)
+        assert isinstance(job, Answering)
+        answer = WordCounter() if job.model.kind == "word-counts" else engine(job)
         for place in cut(job.pending.uri, job.model.block_rows):
             asked = read(pa.Table.from_pylist([place]))
             commit(answer(asked), job.store, asked)
@@ -57,10 +59,11 @@ def candidate_of(
     label: dict[str, Any] | None = None,
     change: Callable[[Config], Config] = lambda config: config,
 ) -> Candidate:
-    """What a run of the scripted configuration, changed, would show to the gate."""
+    """What a run of the scripted configuration, changed, would show to the gate; a responder says nothing but its response."""
     folder.mkdir(parents=True, exist_ok=True)
     config = change(load(str(write_config(folder, prompts))))
-    stages = build(config, str(folder / "storage"), runner(responses, label), perform_in_plan)
+    run = runner(lambda job: Engine(responses.get(job.name.removeprefix("responses by ")), label))
+    stages = build(config, str(folder / "storage"), run, perform_in_plan)
     return write_candidate(config, stages, "2026.01.01", "0123456789", str(folder / "storage"))
 
 

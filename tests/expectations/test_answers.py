@@ -5,23 +5,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from expectations.gate import examine
-from flows.pipeline import build
-from flows.running.perform import perform_in_plan
 from tasks.config import load
-from tasks.engines.blocks import commit, cut, read
 from tasks.engines.chat import too_long
-from tasks.engines.replies import FILTERS, read_reply
-from tasks.engines.scripted import ScriptedEngine, WordCounter
+from tasks.engines.openai.replies import FILTERS, read_reply
+from tasks.engines.scripted.answering import ScriptedEngine
 from tasks.release.candidate import write_candidate
-from tasks.work.job import Job, Tell
 from tests.conftest import write_config
 from tests.examples import examples
-from tests.flows.here import refuse
+from tests.expectations.small import runner
+from tests.flows.here import refuse, run_here
 from tests.tasks.engines.odd_replies import says
 from tests.tasks.engines.test_replies import ANY_TEXT, USAGE
 
@@ -60,18 +56,11 @@ class Replied(ScriptedEngine):
 @examples(2)
 def test_whatever_is_read_as_an_answer_passes_the_gate(replies: list[dict[str, Any]]) -> None:
     engine = Replied([*MET, *replies])
-
-    def run(job: Job, tell: Tell) -> None:
-        answer = WordCounter() if job.model.kind == "word-counts" else engine
-        for place in cut(job.pending.uri, job.model.block_rows):
-            asked = read(pa.Table.from_pylist([place]))
-            commit(answer(asked), job.store, asked)
-
     with TemporaryDirectory() as folder:
         config = load(str(write_config(Path(folder), PROMPTS)))
-        stages = build(config, config.storage, run, perform_in_plan)
+        stages = run_here(config, runner(lambda _: engine))
         candidate = write_candidate(config, stages, "2026.01.01", "0123456789", config.storage)
         outcome = examine(candidate.uri, candidate.files, config.gate)
-        again = build(config, config.storage, refuse, perform_in_plan)
+        again = run_here(config, refuse)
     assert [stage.cost.asked for stage in again] == [0] * len(again)
     assert [(result.suite, result.rule, result.said) for result in outcome.results if result.refuses] == []

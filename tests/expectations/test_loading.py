@@ -121,8 +121,8 @@ def test_a_view_of_the_catalog_that_cannot_be_queried_is_refused(candidate: Cand
     catalog = views("main", copied.uri, (file["path"] for file in copied.files))
     (Path(copied.uri) / "annotations/labels.parquet").write_text("no Parquet")
     loaded = load_all(copied.uri, catalog)
-    assert {row["reader"] for row in loaded if row["said"]} == {"catalog"}
-    assert not any(row["said"] for row in load_all(candidate.uri, ""))
+    assert {row["reader"] for row in loaded if row["error"]} == {"catalog"}
+    assert not any(row["error"] for row in load_all(candidate.uri, ""))
 
 
 @pytest.mark.parametrize("folder", ["run=3", "a b", "it's", "{x}", "x*y", "v[1]", "seed=7/v[1-2]", "a**b"])
@@ -132,7 +132,7 @@ def test_the_card_loads_from_any_folder_or_the_folder_is_named_as_the_fault(
     copied = copy(candidate, tmp_path / folder)
     loaded = load_all(copied.uri, "")
     assert {row["in_place"] for row in loaded} == {not any(pattern in folder for pattern in ("[", "**"))}
-    assert not any(row["said"] for row in loaded)
+    assert not any(row["error"] for row in loaded)
     assert all(row["rows"] for row in loaded)
 
 

@@ -14,7 +14,7 @@ from tests.tasks.work.here import fill_here
 
 def refuse(job: Job, tell: Tell) -> None:
     """Where nothing is to be asked."""
-    raise AssertionError(f"{job.name} asks {job.pending.rows} rows")
+    raise AssertionError(f"{job.name} asks {job.rows} rows")
 
 
 def run_here(config: Config, run: RunJob = fill_here) -> list[Stage]:

@@ -17,7 +17,8 @@ from flows.preferences_to_review import preferences_to_review
 from flows.running import clusters
 from flows.running.perform import perform_in_plan
 from tasks.config import Budget, Config, EngineErrors, Judge, LabelStudio, Pairs, Responder, Review, load
-from tasks.engines import scripted
+from tasks.engines.scripted import Scripted, answering
+from tasks.engines.word_counts import WordCounts
 from tasks.errors import SafePairsError
 from tasks.preflight import check
 from tasks.release.candidate import Candidate, release_fingerprint, write_candidate
@@ -38,7 +39,7 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "temperature": st.just(0) | st.floats(0.01, 2),
     "max_chars": st.sampled_from([60, 1_000_000_000]),
     "embedder": st.builds(lambda rows: {"kind": "word-counts", "block_rows": rows}, st.sampled_from([1, 1_000_000])),
-    "engine": st.deferred(lambda: of_section(scripted.Scripted)),
+    "engine": st.deferred(lambda: of_section(Scripted)),
     "cluster": st.just({"kind": "local", "cpus": 1_000, "jobs": 1}),
 }
 """What stands in a file beside numbers and choices; what is not here is left out, so that no server and no model is needed."""
@@ -106,7 +107,7 @@ def run(config: Config) -> Candidate:
     """Have all stages done, and a candidate written, in this process."""
     root = config.storage
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scripted, "time", SimpleNamespace(sleep=lambda seconds: None))
+        patch.setattr(answering, "time", SimpleNamespace(sleep=lambda seconds: None))
         patch.setattr(clusters, "place", lambda cluster, job, root, tell: fill_here(job, tell))
         patch.setattr(clusters, "show_progress", lambda job: lambda progress: None)
         with clusters.job_runner(config.model_copy(update={"budget": Budget()}), root, lambda: None) as run_job:
@@ -127,8 +128,8 @@ def extreme(model: type[BaseModel], ends: int) -> dict[str, Any]:
 
 def at_bounds(ends: int) -> dict[str, Any]:
     """A whole configuration with its numbers at their lower or their upper bounds."""
-    engine = {"kind": "scripted", **extreme(scripted.Scripted, ends)}
-    embedder = {"kind": "word-counts", **extreme(scripted.WordCounts, ends)}
+    engine = {"kind": "scripted", **extreme(Scripted, ends)}
+    embedder = {"kind": "word-counts", **extreme(WordCounts, ends)}
     one = {"name": "a", "engine": engine}
     return {
         "name": "a",

@@ -29,6 +29,7 @@ from tasks.plan import Planned
 from tasks.prompts.prompts import build_prompts
 from tasks.release.candidate import stage_rows
 from tasks.tables import REQUESTS, TOKENS, Cost, Ref, Stage
+from tasks.work.answering import Answering
 from tasks.work.job import Job, Progress, RunJob, Tell
 from tests.conftest import KEY_VARIABLE, ROOT, asked, write_config
 from tests.flows.here import run_here
@@ -78,7 +79,7 @@ def test_a_budget_of_tokens_stops_a_run_whose_endpoint_tells_none_and_says_that_
     with endpoint(lambda body: http(says("In autumn, twice as deep as they are high.", usage))) as served:
         model = OpenAI(kind="openai", base_url=served.url, model="m", key_variable=KEY_VARIABLE, block_rows=4)
         pending = Ref(str(tmp_path / "asked.parquet"), len(rows), "")
-        work = Job(id="a", name="answers", model=model, pending=pending, store=str(tmp_path / "store"))
+        work = Answering(id="a", name="answers", model=model, pending=pending, store=str(tmp_path / "store"))
         with (
             pytest.raises(BudgetSpent, match=r"(\d+) tokens asked \(\1 of them estimated .*, max_tokens is 400"),
             job_runner(config, str(tmp_path), lambda: None) as run,
@@ -134,9 +135,9 @@ def test_a_responder_that_fails_leaves_the_others_alone(tmp_path: Path, cluster:
     assert [(cost.asked, cost.found) for cost in costs] == [(0, OF_A_RESPONDER), (OF_A_RESPONDER, 0)]
 
 
-def job(name: str, model: Any = None) -> Job:
+def job(name: str, model: Any = None) -> Answering:
     scripted = Scripted(kind="scripted")
-    return Job(id=name, name=name, model=model or scripted, pending=Ref("", 1, ""), store="")
+    return Answering(id=name, name=name, model=model or scripted, pending=Ref("", 1, ""), store="")
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
@@ -170,7 +171,7 @@ def test_as_many_jobs_run_at_once_as_the_cluster_is_set_to(
 def test_a_ray_job_on_kubernetes_is_sized_by_its_model() -> None:
     cluster = KubeRay(kind="kuberay", image="safepairs:1", cpus=8, memory="64Gi", secret="s3")  # noqa: S106 (a name)
     model = Vllm(kind="vllm", model="m", revision="1", replicas=3, tensor_parallel=2, pipeline_parallel=2)
-    made: Any = manifest(cluster, job("answers", model), ["python", "-m", "tasks.work.job", "s3://b/j.json"])
+    made: Any = manifest(cluster, job("answers", model), ["python", "-m", "tasks.work.answering", "s3://b/j.json"])
     (workers,) = made["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     (container,) = workers["template"]["spec"]["containers"]
     assert workers["replicas"] == 6

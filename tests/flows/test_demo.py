@@ -35,7 +35,7 @@ def test_the_embedded_model_makes_a_release(
     tmp_path: Path, cluster: RunJob, prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Threads of one computation wait for the slowest: beside the other lane of tests, two of them are slower than one.
-    monkeypatch.setattr("tasks.engines.actors.cluster_cpus", lambda: 1)
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 1})
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in PROMPTS))
     release, stages = pipeline(str(write_config(tmp_path)), prompts=str(prompts), storage=str(tmp_path / "storage"))

@@ -14,7 +14,7 @@ import pytest
 from flows.pipeline import build, main
 from flows.running.perform import perform_in_plan
 from tasks import config as configs
-from tasks.work.job import Job, RunJob
+from tasks.work.job import RunJob
 from tests.conftest import KEY_VARIABLE
 from tests.flows.test_kill import committed, run_of
 from tests.processes import program
@@ -79,7 +79,7 @@ class Replies:
 
     def expect(self, config: Path, root: Path) -> None:
         """Share all odd replies out among half of the requests to the responder, which are known beforehand."""
-        jobs: list[Job] = []
+        jobs: list[Any] = []
         build(configs.load(str(config)), str(root), lambda job, tell: jobs.append(job), perform_in_plan)
         requests = select(f"SELECT \"user\", seed, sample FROM '{jobs[0].pending.uri}'")
         assert len(requests) == ANSWERS

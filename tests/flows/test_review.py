@@ -53,7 +53,8 @@ def test_what_users_name_is_printed_as_it_is(
     saved.parent.mkdir(parents=True, exist_ok=True)
     saved.write_bytes(export(annotation(UNSAFE)))
     run(monkeypatch, config, "--import", str(saved))
-    monkeypatch.setattr("flows.running.reports.warehouse.rows", lambda *_: [{"stage": "a", "reason": name, "rows": 1}])
+    drops = [{"stage": "a", "reason": name, "rows": 1}]
+    monkeypatch.setattr("flows.running.reports.warehouse.rows", lambda query, _: drops if query == "drops" else [])
     print_summary(
         Release("1", f"{folder}/releases/{name}", f"passed {name}"), [Stage("a", "b", 1, 0, Ref("", 1, ""), {})]
     )

@@ -5,9 +5,9 @@ import pytest
 from infra import storage
 from tasks.config import Config, load
 from tasks.engines.scripted import Scripted
-from tasks.plan import Planned, ask_once, expect
+from tasks.plan import Planned, ask_once, at_most, expect
 from tasks.tables import Cost, Ref, Stage
-from tasks.work.job import Job
+from tasks.work.answering import Answering
 from tests.conftest import write_config
 
 NOWHERE = Ref("", 0, "")
@@ -23,8 +23,8 @@ def stage(name: str, **costs: Cost) -> Stage:
     return Stage(name, "row", 0, 0, NOWHERE, {}, {work.replace("_", " "): cost for work, cost in costs.items()})
 
 
-def job(name: str, store: str) -> Job:
-    return Job(id=name, name=name, model=Scripted(kind="scripted"), pending=NOWHERE, store=store)
+def job(name: str, store: str) -> Answering:
+    return Answering(id=name, name=name, model=Scripted(kind="scripted"), pending=NOWHERE, store=store)
 
 
 def test_work_that_the_plan_never_heard_of_is_in_it_with_what_its_store_remembers(
@@ -72,3 +72,18 @@ def test_a_plan_leaves_out_further_attempts_and_nothing_else(config: Config) -> 
         for judge, known in zip(once.judges, config.judges, strict=True)
     )
     assert once.model_copy(update={"judges": again}) == config
+
+
+def test_what_is_asked_at_most_is_counted_of_each_responder_by_its_own_samples(config: Config) -> None:
+    few, many = (
+        responder.model_copy(update={"samples": samples})
+        for responder, samples in zip(config.responders, (1, 3), strict=True)
+    )
+    diverse = config.diversity.model_copy(update={"alternatives": 2})
+    assert at_most(config.model_copy(update={"responders": (few, many), "diversity": diverse}), 10) == {
+        "responses by scripted-a": 20,
+        "responses by scripted-b": 40,
+        "pairs": 10 * (1 + 3),
+        "labels by judge": 10 * (2 + 3) * 3,
+        "preferences by judge": 10 * (1 + 3) * 6,
+    }

@@ -14,8 +14,8 @@ from vllm import EngineArgs
 from vllm.config.lora import MaxLoRARanks
 
 from infra import storage
-from tasks.engines.processor import engine_arguments
 from tasks.engines.vllm import LORA_RANKS, Vllm
+from tasks.engines.vllm.answering import engine_arguments
 from tasks.identity import digest
 from tasks.judging.rubric import rubrics
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, Cost, Ref

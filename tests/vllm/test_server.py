@@ -10,8 +10,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tasks.engines.endpoint import EndpointEngine
 from tasks.engines.openai import OpenAI
+from tasks.engines.openai.answering import EndpointEngine
 from tasks.tables import REQUESTS
 from tests.conftest import KEY_VARIABLE
 from tests.ports import choose_ports

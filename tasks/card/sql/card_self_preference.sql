@@ -1,10 +1,10 @@
 -- One row per judge whose model also answers: how often it calls its own model's answers safe, how often those of others, and
 -- the same difference for annotators that are not this model, each weighing the same, on the answers that this judge labelled.
 WITH own AS (
-    SELECT * FROM own
+    SELECT unnest(CAST($own AS STRUCT(judge VARCHAR, responders VARCHAR[])[]), recursive := TRUE)
 ),
 
-said AS (
+opinions AS (
     SELECT
         subject_id AS response_id,
         annotator,
@@ -28,21 +28,21 @@ judged AS (
         bool_or(list_contains(own.responders, answers.responder)) AS is_own
     FROM own
     CROSS JOIN answers
-    SEMI JOIN said ON own.judge = said.annotator AND answers.response_id = said.response_id
+    SEMI JOIN opinions ON own.judge = opinions.annotator AND answers.response_id = opinions.response_id
     GROUP BY own.judge, answers.response_id
 ),
 
 shares AS (
     SELECT
         judged.judge,
-        said.annotator,
-        avg(said.says_safe) FILTER (WHERE judged.is_own) AS own_safe,
-        avg(said.says_safe) FILTER (WHERE NOT judged.is_own) AS others_safe,
+        opinions.annotator,
+        avg(opinions.says_safe) FILTER (WHERE judged.is_own) AS own_safe,
+        avg(opinions.says_safe) FILTER (WHERE NOT judged.is_own) AS others_safe,
         count(*) FILTER (WHERE judged.is_own) AS own_answers,
         count(*) FILTER (WHERE NOT judged.is_own) AS other_answers
     FROM judged
-    INNER JOIN said USING (response_id)
-    GROUP BY judged.judge, said.annotator
+    INNER JOIN opinions USING (response_id)
+    GROUP BY judged.judge, opinions.annotator
 ),
 
 compared AS (

@@ -60,7 +60,7 @@ valued AS (
     WHERE question <> 'harm'
 ),
 
-said AS (
+subject_codes AS (
     SELECT
         question,
         list_sort(list(4 * number + value)) AS codes
@@ -148,7 +148,7 @@ patterns AS (
         question,
         codes,
         count(*) AS subjects
-    FROM said
+    FROM subject_codes
     GROUP BY question, codes
     UNION ALL
     SELECT

@@ -8,18 +8,10 @@ completions AS (
     SELECT completions.*
     FROM completions
     SEMI JOIN requests USING (request_id)
-    QUALIFY
-        row_number() OVER (
-            PARTITION BY request_id
-            ORDER BY
-                error IS NOT NULL,
-                NOT is_too_long(error),
-                completion,
-                said(completion, finish_reason, input_tokens, output_tokens, error, confidence)
-        ) = 1
+    QUALIFY is_taken(request_id, completion, finish_reason, input_tokens, output_tokens, error, confidence)
 ),
 
-said AS (
+answered AS (
     SELECT
         requests.*,
         completions.completion,
@@ -28,7 +20,7 @@ said AS (
         completions.confidence,
         completions.request_id IS NOT NULL AS is_answered,
         list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
-        spoken(completions.completion) AS said
+        spoken(completions.completion) AS spoken
     FROM requests
     LEFT JOIN completions USING (request_id)
 ),
@@ -37,14 +29,14 @@ said AS (
 read AS (
     SELECT
         *,
-        list_distinct(regexp_extract_all(lower(said), $decision, 1)) AS decisions,
+        list_distinct(regexp_extract_all(lower(spoken), $decision, 1)) AS decisions,
         decisions[1] AS decision_word,
         if(
             EXISTS (FROM mapping),
-            list_distinct(regexp_extract_all(upper(regexp_replace(said, $decision, '')), '[^\s,;:.]+')),
+            list_distinct(regexp_extract_all(upper(regexp_replace(spoken, $decision, '')), '[^\s,;:.]+')),
             []
         ) AS codes
-    FROM said
+    FROM answered
 ),
 
 mapped AS (

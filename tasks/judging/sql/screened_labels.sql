@@ -18,7 +18,7 @@ posteriors AS (
     WHERE question = 'harm'
 ),
 
-said AS (
+opinions AS (
     SELECT
         *,
         bool_or(annotator_kind = 'person') OVER (PARTITION BY subject_id) AS by_people
@@ -27,7 +27,7 @@ said AS (
 ),
 
 outranking AS (
-    SELECT * FROM said
+    SELECT * FROM opinions
     WHERE NOT by_people OR annotator_kind = 'person'
 ),
 

@@ -17,7 +17,7 @@ resolved AS (
     SELECT * FROM resolved
 ),
 
-said AS (
+opinions AS (
     SELECT
         *,
         bool_or(annotator_kind = 'person') OVER (PARTITION BY subject_id, question) AS by_people
@@ -25,7 +25,7 @@ said AS (
 ),
 
 outranking AS (
-    SELECT * FROM said
+    SELECT * FROM opinions
     WHERE (NOT by_people OR annotator_kind = 'person') AND (opinion IS NOT NULL OR is_even)
 ),
 

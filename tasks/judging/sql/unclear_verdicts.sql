@@ -1,5 +1,5 @@
--- One row per distinct thing said by a judge that is not plainly one JSON object with one verdict, where one may yet be found.
-WITH said AS (
+-- One row per distinct completion of a judge that is not plainly one JSON object with one verdict, where one may yet be found.
+WITH answered AS (
     SELECT
         requests.question,
         completions.completion,
@@ -26,13 +26,13 @@ examined AS (
             WHEN question = 'harm' THEN json_exists(completion, '$.verdict.is_safe') OR json_exists(completion, '$.is_safe')
             ELSE json_exists(completion, '$.verdict.winner') OR json_exists(completion, '$.winner')
         END AS is_plain
-    FROM said
+    FROM answered
 )
 
 SELECT DISTINCT
     question,
     completion,
     is_cut,
-    if(json_valid(completion), completion, spoken(completion)) AS said
+    if(json_valid(completion), completion, spoken(completion)) AS spoken
 FROM examined
 WHERE NOT is_plain

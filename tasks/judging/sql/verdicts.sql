@@ -7,15 +7,7 @@ completions AS (
     SELECT completions.*
     FROM completions
     SEMI JOIN requests USING (request_id)
-    QUALIFY
-        row_number() OVER (
-            PARTITION BY request_id
-            ORDER BY
-                error IS NOT NULL,
-                NOT is_too_long(error),
-                completion,
-                said(completion, finish_reason, input_tokens, output_tokens, error, confidence)
-        ) = 1
+    QUALIFY is_taken(request_id, completion, finish_reason, input_tokens, output_tokens, error, confidence)
 ),
 
 -- What is not plainly one object has the one that was found in it, or the reason why there is none.
@@ -28,7 +20,7 @@ parsed AS (
         completions.request_id IS NOT NULL AS is_answered,
         list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
         found.problem AS unfound,
-        if(found.completion IS NULL, completions.completion, found.said) AS said
+        if(found.completion IS NULL, completions.completion, found.reading) AS reading
     FROM requests
     LEFT JOIN completions USING (request_id)
     LEFT JOIN found
@@ -42,7 +34,7 @@ told AS (
     SELECT
         *,
         json_extract(
-            said,
+            reading,
             [
                 '$.is_safe', '$.severity_level', '$.harm_category', '$.winner',
                 '$.verdict.is_safe', '$.verdict.severity_level', '$.verdict.harm_category', '$.verdict.winner'

@@ -30,7 +30,7 @@ opinions AS (
     WHERE annotator_kind = 'model' AND problem IS NULL AND question = 'harm'
 ),
 
-said AS (
+from_models AS (
     SELECT
         subject_id,
         string_agg(DISTINCT opinion, chr(10) ORDER BY opinion ASC) AS models
@@ -42,12 +42,12 @@ SELECT
     queue.subject_id,
     answers.prompt,
     answers.response,
-    coalesce(said.models, '') AS models,
+    coalesce(from_models.models, '') AS models,
     labels.is_safe,
     labels.harm_category,
     labels.severity_level
 FROM queue
 INNER JOIN answers USING (subject_id)
-LEFT JOIN said USING (subject_id)
+LEFT JOIN from_models USING (subject_id)
 LEFT JOIN labels ON queue.subject_id = labels.response_id
 ORDER BY queue.place, queue.subject_id

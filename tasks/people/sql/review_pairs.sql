@@ -38,7 +38,7 @@ lines AS (
     GROUP BY subject_id, annotator
 ),
 
-said AS (
+from_models AS (
     SELECT
         subject_id,
         string_agg(annotator || ': ' || opinion, chr(10) ORDER BY annotator ASC) AS models
@@ -63,12 +63,12 @@ SELECT
     shown.prompt,
     if(shown.flipped, shown.response_1, shown.response_0) AS answer_a,
     if(shown.flipped, shown.response_0, shown.response_1) AS answer_b,
-    coalesce(said.models, '') AS models,
+    coalesce(from_models.models, '') AS models,
     CASE sign(preferred.helpfulness) WHEN 1 THEN 'A' WHEN -1 THEN 'B' END AS helpfulness,
     CASE sign(preferred.harmlessness) WHEN 1 THEN 'A' WHEN -1 THEN 'B' END AS harmlessness,
     CASE sign(preferred.overall) WHEN 1 THEN 'A' WHEN -1 THEN 'B' END AS overall
 FROM queue
 INNER JOIN shown ON queue.subject_id = shown.pair_id
-LEFT JOIN said USING (subject_id)
+LEFT JOIN from_models USING (subject_id)
 LEFT JOIN preferred USING (subject_id)
 ORDER BY queue.place, queue.subject_id

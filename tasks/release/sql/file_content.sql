@@ -2,11 +2,11 @@
 WITH numbered AS (
     SELECT
         row_number() OVER () AS place,
-        to_json(file) AS said
+        to_json(file) AS row_json
     FROM file
 )
 
 SELECT
     count(*) AS rows,
-    CAST(coalesce(sum(hash(place, said)), 0) AS VARCHAR) AS content
+    CAST(coalesce(sum(hash(place, row_json)), 0) AS VARCHAR) AS content
 FROM numbered

@@ -16,15 +16,7 @@ completions AS (
     SELECT completions.*
     FROM completions
     SEMI JOIN requests USING (request_id)
-    QUALIFY
-        row_number() OVER (
-            PARTITION BY request_id
-            ORDER BY
-                error IS NOT NULL,
-                NOT is_too_long(error),
-                completion,
-                said(completion, finish_reason, input_tokens, output_tokens, error, confidence)
-        ) = 1
+    QUALIFY is_taken(request_id, completion, finish_reason, input_tokens, output_tokens, error, confidence)
 ),
 
 answered AS (
@@ -54,8 +46,8 @@ thought AS (
     SELECT
         *,
         if(is_begun, ends_thinking_alone(plain), FALSE) AS only_ends,
-        if(only_ends OR begins_thinking(plain), after_thinking(plain, only_ends), plain) AS said,
-        begins_thinking(said) OR (is_cut AND (said = '' OR if(is_begun, NOT thinks(plain), FALSE))) AS is_unfinished
+        if(only_ends OR begins_thinking(plain), after_thinking(plain, only_ends), plain) AS spoken,
+        begins_thinking(spoken) OR (is_cut AND (spoken = '' OR if(is_begun, NOT thinks(plain), FALSE))) AS is_unfinished
     FROM answered
     CROSS JOIN habits
 ),
@@ -65,11 +57,11 @@ thought AS (
 -- Layout is what tells no answers apart; a hash of what is left is quicker to compare.
 measured AS (
     SELECT
-        * EXCLUDE (plain, said),
+        * EXCLUDE (plain, spoken),
         response_id(prompt, response) AS response_id,
         language(plain) AS language,
         plain = '' AS is_empty,
-        said = '' AS is_blank,
+        spoken = '' AS is_blank,
         contains(plain, chr(65533)) AS has_lost,
         md5(lower(if(regexp_matches(plain, '\n|  '), regexp_replace(plain, '\s+', ' ', 'g'), plain))) AS without_layout,
         CASE

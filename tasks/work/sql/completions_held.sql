@@ -13,7 +13,7 @@ told AS (
         stored.request_id,
         stored.error IS NULL AS is_answer,
         NOT is_settled(stored.error, stored.input_tokens, asked.max_tokens, model.positions) AS has_failed,
-        said(
+        completion_hash(
             stored.completion, stored.finish_reason, stored.input_tokens, stored.output_tokens, stored.error, stored.confidence
         ) AS content
     FROM stored

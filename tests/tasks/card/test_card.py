@@ -198,7 +198,7 @@ def test_the_configs_of_any_card_are_what_has_rows_and_datasets_loads_each(
     if any(expected.values()):
         found = list(load_card(str(folder), str(folder / "cache")))
         assert {(row["name"], row["split"]): row["rows"] for row in found} == dict(+expected)
-        assert not any(row["said"] for row in found)
+        assert not any(row["error"] for row in found)
 
 
 def test_a_card_of_one_judge_says_that_there_is_no_agreement(
@@ -211,6 +211,15 @@ def test_a_card_of_one_judge_says_that_there_is_no_agreement(
     assert "there is no agreement to measure" in found["agreement"].text
     assert not any("are the same model" in section.text for section in found.values())
     assert not any("agreement" in section.charts for section in found.values())
+
+
+def test_all_sections_of_a_card_ask_the_one_connection_that_has_the_tables(
+    tables: dict[str, Any], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warehouse.opened(tables) as together:
+        monkeypatch.setattr(warehouse, "connect", None)
+        found = sections(config.model_copy(update={"review": Review(answers=4)}), "2026.01.01", together)
+    assert {"wrong", "agreement", "biases"} <= found.keys()
 
 
 def test_a_card_says_how_often_models_are_wrong(tables: dict[str, Any], config: Config) -> None:
@@ -286,8 +295,8 @@ def test_self_preference_stands_beside_what_others_say_of_the_same_answers(
     tables: dict[str, Any], config: Config
 ) -> None:
     own = own_answers(config)
-    assert own.to_pylist() == [{"judge": name, "responders": ["scripted-a"]} for name in "jk"]
-    rows = warehouse.rows("card_self_preference", tables | {"own": own})
+    assert own == [{"judge": name, "responders": ["scripted-a"]} for name in "jk"]
+    rows = warehouse.rows("card_self_preference", tables, own=own)
     assert [row["judge"] for row in rows] == ["j", "k"]
     assert (rows[1]["own_safe"], rows[1]["others_safe"], rows[1]["difference"]) == (0.5, 0.0, 0.5)
     # person-1 calls all and none of them safe, person-2 half and half; j is the same model as k and no other annotator
@@ -436,9 +445,9 @@ def test_a_card_names_the_models_of_which_requests_ended_in_an_error_or_in_a_fil
         for attempt, problem in enumerate(problems)
     ]
     inputs = tables | {"dropped": make(DROPPED, left_out), "verdicts": make(VERDICTS, said)}
-    answers = warehouse.rows("card_errors", tables | {"verdicts": make(VERDICTS, [])})
-    assert warehouse.rows("card_errors", tables) == answers == []
-    (first, second) = warehouse.rows("card_errors", inputs)
+    answers = warehouse.rows("asked_of_models", tables | {"verdicts": make(VERDICTS, [])})
+    assert warehouse.rows("asked_of_models", tables) == answers == []
+    (first, second) = warehouse.rows("asked_of_models", inputs)
     assert tuple(first.values()) == (
         "scripted-b",
         "answers",
@@ -459,7 +468,7 @@ def test_a_card_says_how_many_answers_of_each_responder_were_cut_off() -> None:
     reasons = {"a": ["unfinished thinking", "blank", "less diverse"], "b": ["garbled"], "d": ["unfinished thinking"]}
     left_out = [{"responder": name, "reason": reason} for name, told in reasons.items() for reason in told]
     inputs = {"responses": make(RESPONSES, kept), "dropped": make(DROPPED, left_out)}
-    found = warehouse.rows("card_cut_off", inputs)
+    found = warehouse.rows("answers_cut_off", inputs)
     assert [tuple(row.values()) for row in found] == [("c", 1, 1, 0, 1.0), ("d", 1, 0, 1, 1.0), ("a", 4, 2, 1, 0.75)]
     assert "| a | 4 | 2 | 1 | 0.750 |" in markdown_table(found)
 

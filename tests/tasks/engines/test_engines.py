@@ -1,6 +1,7 @@
 """What holds for every engine, and how one is added."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -14,16 +15,18 @@ from tasks.config import KubeRay, Model, describe, load
 from tasks.engines import EngineSection
 from tasks.engines.checkpoints import checkpoint_identity
 from tasks.engines.openai import OpenAI
-from tasks.engines.scripted import Scripted, WordCounts
+from tasks.engines.scripted import Scripted
 from tasks.engines.sentence_transformers import SentenceTransformers
 from tasks.engines.transformers import Transformers
 from tasks.engines.vllm import Vllm
+from tasks.engines.word_counts import WordCounts
 from tasks.errors import ModelError
 from tasks.identity import digest
 from tasks.section import Section
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
 from tasks.work import store
-from tasks.work.job import Job, RunJob
+from tasks.work.answering import Answering
+from tasks.work.job import RunJob
 from tasks.work.store import Work, obtain
 from tests.conftest import write_config
 from tests.tasks.engines.toy import Toy
@@ -40,7 +43,7 @@ class WithToy(Section):
     engine: Entry
 
 
-class JobWithToy(Job):
+class AnsweringWithToy(Answering):
     """A job as it would be with the toy's entry."""
 
     model: Entry  # type: ignore[assignment] # wider, as the union is with one more
@@ -74,6 +77,11 @@ def smallest(engine: type[EngineSection], folder: str) -> EngineSection:
         if field.is_required():
             values[name] = next(accepted(engine, values, name, folder))
     return engine.model_validate(values)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
+def test_each_engine_has_a_module_that_has_blocks_answered(engine: type[EngineSection]) -> None:
+    assert find_spec(f"{engine.__module__}.answering")
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
@@ -165,7 +173,7 @@ def work(model: Any) -> Work:
 def test_an_added_engine_answers_and_is_found_by_its_identity(
     tmp_path: Path, cluster: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "Job", JobWithToy)
+    monkeypatch.setattr(store, "Answering", AnsweringWithToy)
     asked, tables = wanted(tmp_path), str(tmp_path / "tables")
     found, cost = obtain(work(Toy(kind="toy", word="tulip")), asked, tables, cluster)
     assert {row["completion"] for row in read(found)} == {"tulip"}
@@ -189,8 +197,8 @@ def test_an_added_engine_is_checked_before_it_costs_anything(tmp_path: Path) -> 
 
 def test_an_added_engine_is_handed_over_whole_and_sizes_its_cluster() -> None:
     model = Toy(kind="toy", word="tulip", machines=3)
-    job = JobWithToy(id="1", name="answers", model=model, pending=Ref("", 1, ""), store="")
-    assert JobWithToy.model_validate_json(job.model_dump_json()) == job
+    job = AnsweringWithToy(id="1", name="answers", model=model, pending=Ref("", 1, ""), store="")
+    assert AnsweringWithToy.model_validate_json(job.model_dump_json()) == job
     made: Any = manifest(KubeRay(kind="kuberay", image="safepairs:1"), job, ["true"])
     (workers,) = made["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     (container,) = workers["template"]["spec"]["containers"]

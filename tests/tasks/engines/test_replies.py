@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tasks import warehouse
 from tasks.engines.blocks import completions
-from tasks.engines.replies import CUT, MOST_CHARACTERS, describe, read_reply
+from tasks.engines.openai.replies import CUT, MOST_CHARACTERS, describe, read_reply
 from tasks.identity import macro_definitions
 from tests.tasks.engines.odd_replies import says
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from tasks.engines.sentence_transformers import SentenceEmbedder
+from tasks.engines.sentence_transformers.answering import SentenceEmbedder
 from tests.conftest import ROOT
 
 WORD = "water "

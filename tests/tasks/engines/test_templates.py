@@ -14,12 +14,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tasks import preflight
 from tasks.config import load
 from tasks.engines.chat import example
-from tasks.engines.generation import TransformersEngine
-from tasks.engines.processor import completion, to_tokens
 from tasks.engines.rendering import CLOCK, TODAY
 from tasks.engines.templates import check_template, load_form, load_tokenizer, prompt, prompt_tokens
 from tasks.engines.transformers import Transformers
+from tasks.engines.transformers.answering import TransformersEngine
 from tasks.engines.vllm import Vllm
+from tasks.engines.vllm.answering import completion, to_tokens
 from tasks.errors import ModelError
 from tasks.judging.classifiers import CLASSIFIERS
 from tasks.tables import REQUESTS

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from tasks.engines.blocks import commit
 from tasks.engines.chat import TOO_LONG
-from tasks.engines.replies import read_reply
+from tasks.engines.openai.replies import read_reply
 from tasks.engines.usage import AROUND, estimate, tokens
 from tasks.tables import COMPLETIONS, REQUESTS, TOKENS
 from tests.conftest import ROOT

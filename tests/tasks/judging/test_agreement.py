@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
 from tasks import warehouse
-from tasks.judging.agreement import BETWEEN, agreement, agreement_patterns, measured, pairwise, read_patterns
+from tasks.judging.agreement import BETWEEN, agreement, agreement_patterns, measured, pairwise
 from tasks.judging.measures import COHEN, FLEISS, NOMINAL_ALPHA, ORDINAL_ALPHA, PERCENT, Measure, estimate
 from tasks.tables import AGREEMENT_QUESTIONS, HARM_CATEGORIES
 from tests.tasks.rows import Row, read, with_opinions
@@ -87,11 +87,16 @@ def choice(subject: str, annotator: str, winner: int, flipped: bool, **more: Any
 Patterns = Callable[[list[Row]], dict[str, list[tuple[dict[str, int], int]]]]
 
 
+def patterns_of(verdicts: list[Row], folder: Path) -> list[Row]:
+    patterns = agreement_patterns(with_opinions(verdicts)["opinions"], str(folder))
+    return warehouse.rows("all_patterns", {"patterns": patterns})
+
+
 @pytest.fixture
 def patterns(tmp_path: Path) -> Patterns:
     def found(verdicts: list[Row]) -> dict[str, list[tuple[dict[str, int], int]]]:
         by_question: dict[str, list[tuple[dict[str, int], int]]] = {}
-        for row in read_patterns(agreement_patterns(with_opinions(verdicts)["opinions"], str(tmp_path))):
+        for row in patterns_of(verdicts, tmp_path):
             said = {opinion["annotator"]: opinion["value"] for opinion in row["opinions"]}
             by_question.setdefault(row["question"], []).append((said, row["subjects"]))
         return by_question
@@ -175,7 +180,7 @@ def test_every_two_annotators_are_compared_over_what_both_judged(tmp_path: Path)
     verdicts += [harm(f"{n}", "b", (n + 1) % 2, ("Drugs",) * ((n + 1) % 2)) for n in range(4)]
     cells = {
         (row["annotator"], row["other"]): (row["kappa"], row["subjects"])
-        for row in pairwise(read_patterns(agreement_patterns(with_opinions(verdicts)["opinions"], str(tmp_path))))
+        for row in pairwise(patterns_of(verdicts, tmp_path))
     }
     assert cells["a", "person-1"] == cells["person-1", "a"] == (pytest.approx(1.0), 6)
     assert cells["a", "b"] == (pytest.approx(-1.0), 4)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engines.replies import FILTERS
+from tasks.engines.openai.replies import FILTERS
 from tasks.judging.classifiers import CLASSIFIERS, classifier_rubric, mapping
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, RESPONSES, SUBJECTS, VERDICTS
 from tests.tasks.rows import Row, make, select

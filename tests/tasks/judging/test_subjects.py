@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tasks import warehouse
 from tasks.config import Judge
-from tasks.engines.scripted import Scripted, ScriptedEngine
+from tasks.engines.scripted import Scripted
+from tasks.engines.scripted.answering import ScriptedEngine
 from tasks.judging import verdicts
 from tasks.judging.classifiers import CLASSIFIERS
 from tasks.judging.rubric import ANSWER_MESSAGE, PAIR_MESSAGE, rubrics

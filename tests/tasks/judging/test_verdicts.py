@@ -1,6 +1,7 @@
 from collections import Counter
-from itertools import permutations
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -112,22 +113,28 @@ def test_another_pattern_of_the_decision_is_another_rubric(monkeypatch: pytest.M
     assert len(before - after) == len(BOTH)
 
 
-@pytest.mark.parametrize("sql", ["verdicts", "classifier_verdicts"])
-def test_of_several_answers_to_a_request_the_same_one_counts_in_whatever_order_they_are_found(sql: str) -> None:
-    requests = make(REQUESTS, [{"request_id": "r", "question": "harm", "sample": 0, "attempt": 0}])
+READERS: dict[str, tuple[dict[str, pa.Table], dict[str, Any]]] = {
+    "verdicts": ({"found": make(FOUND, [])}, {"annotator": "a", "harm_categories": list(HARM_CATEGORIES)}),
+    "classifier_verdicts": ({"mapping": MAPPING.empty_table()}, {"annotator": "a", "decision": "(safe)"}),
+    "screened_responses": ({}, {"responder": "r"}),
+}
+"""The queries that take one completion a request, with what else they read."""
+
+
+@pytest.mark.parametrize("sql", READERS)
+def test_of_several_completions_of_a_request_the_same_one_is_taken_in_whatever_order_they_are_found(sql: str) -> None:
+    more, given = READERS[sql]
+    asked = make(REQUESTS, [{"request_id": "r", "question": "harm", "user": "?", "sample": 0, "attempt": 0}])
+
+    def taken(rows: Sequence[Row]) -> Row:
+        completions = make(COMPLETIONS, [{"request_id": "r"} | row for row in rows])
+        (found,) = warehouse.rows(sql, more | {"requests": asked, "completions": completions}, filters=[], **given)
+        return found
+
     said = '{"is_safe": true}' if sql == "verdicts" else "safe"
-    twice = [{"request_id": "r", "completion": said, "confidence": confidence} for confidence in (0.5, 0.9, None)]
-    given = {"annotator": "a", "filters": []} | (
-        {"harm_categories": list(HARM_CATEGORIES)} if sql == "verdicts" else {"decision": "(safe)"}
-    )
-    found = [
-        warehouse.table(
-            sql,
-            {"requests": requests, "completions": make(COMPLETIONS, order)}
-            | ({"found": make(FOUND, [])} if sql == "verdicts" else {"mapping": MAPPING.empty_table()}),
-            **given,
-        )
-        for order in permutations(twice)
-    ]
-    assert found[0].num_rows == 1
-    assert all(one == found[0] for one in found)
+    alike = [{"completion": said, "confidence": n / 4, "output_tokens": n} for n in range(3)]
+    assert len({str(taken(order)) for order in (alike, alike[::-1])}) == 1
+    reason = "reason" if sql == "screened_responses" else "problem"
+    errors = [{"error": "out of memory"}, {"error": f"{TOO_LONG}: 9 tokens"}]
+    assert {taken(order)[reason] for order in (errors, errors[::-1])} == {"too long"}
+    assert taken([*errors, alike[0]])[reason] is None

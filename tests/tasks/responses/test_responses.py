@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.engines.blocks import completions
 from tasks.engines.chat import TOO_LONG
-from tasks.engines.replies import FILTERS, read_reply
+from tasks.engines.openai.replies import FILTERS, read_reply
 from tasks.tables import COMPLETIONS, EMBEDDINGS, PROMPTS, REQUESTS, RESPONSES, screened
 from tests.examples import examples
 from tests.tasks.engines.odd_replies import says

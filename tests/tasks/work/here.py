@@ -11,7 +11,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pytest
 
-from tasks.work import job as jobs
+from tasks.work import answering
+from tasks.work.answering import Answering
 from tasks.work.job import Job, Tell
 
 
@@ -33,13 +34,13 @@ class Places:
                 yield from block.to_pylist()
 
 
-def blocks(job: Job) -> Generator[dict[str, Any]]:
-    wanted: Any = Places(jobs.places(job))
+def blocks(job: Answering) -> Generator[dict[str, Any]]:
+    wanted: Any = Places(answering.places(job))
     yield from job.model.answering(job.store)(wanted).iter_rows()
 
 
 def fill_here(job: Job, tell: Tell) -> None:
-    """What `fill` does, with the engine in this process."""
+    """What a cluster does, with the engine in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "blocks", blocks)
-        jobs.fill(job, tell)
+        patch.setattr(answering, "blocks", blocks)
+        job.run(tell)

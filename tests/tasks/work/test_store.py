@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from tasks.errors import ModelError, StorageError
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Cost, Ref
 from tasks.work import store
+from tasks.work.answering import Answering
 from tasks.work.job import Job, Progress, RunJob, Tell
 from tasks.work.store import Work, obtain
 from tests.tasks.rows import make, read
@@ -56,7 +58,7 @@ def test_only_what_the_store_lacks_is_asked(tmp_path: Path) -> None:
 
 def test_a_job_with_other_settings_is_another_job_for_the_same_store(tmp_path: Path) -> None:
     asked, tables = requests(tmp_path, "a"), str(tmp_path / "tables")
-    jobs: list[Job] = []
+    jobs: list[Any] = []
     for parallel in (1, 8, 8):
         model = Vllm(kind="vllm", model="m", revision="1", tensor_parallel=parallel)
         of_model = Work("answers", model.identity(), model, wanted=REQUESTS, kept=COMPLETIONS)
@@ -70,6 +72,7 @@ def answer_within(positions: int) -> RunJob:
     """Runs a job by the numbers of tokens that prompts name: what fits is answered, what does not is found too long."""
 
     def run(job: Job, tell: Tell) -> None:
+        assert isinstance(job, Answering)
         rows = read(job.pending)
         answered = []
         for row in rows:
@@ -164,3 +167,17 @@ def test_the_rows_of_a_truncated_block_are_asked_again(tmp_path: Path) -> None:
     assert cost.asked == len(lost) + 1
     assert sorted(row["request_id"] for row in read(mended)) == ["a", "b", "c", "d", "e"]
     assert victim.with_name(f"{victim.name}.broken").exists()
+
+
+def test_a_job_without_an_answer_is_not_what_the_next_plan_measures_by(tmp_path: Path) -> None:
+    def run(errors: tuple[tuple[str, int], ...]) -> RunJob:
+        return lambda job, tell: tell(Progress(job.rows, Cost(seconds=1, errors=errors)))
+
+    asked, tables = requests(tmp_path, "a", "b"), str(tmp_path / "tables")
+    told = store.history(store.store_address(tables, COMPLETIONS, "m@1"), "answers")
+    obtain(work(tmp_path), asked, tables, run((("filtered", 1), ("status 500", 1))))
+    assert not storage.exists(told)
+    obtain(work(tmp_path), asked, tables, run((("filtered", 1),)))
+    before = storage.read_bytes(told)
+    obtain(work(tmp_path), asked, tables, run((("filtered", 2),)))
+    assert storage.read_bytes(told) == before

@@ -1,11 +1,11 @@
-"""A local Hugging Face checkpoint that answers requests, as the configuration names it; `generation` has it answer."""
+"""A local Hugging Face checkpoint that answers requests, as the configuration names it."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from infra import storage
-from tasks.engines import Answer, EngineSection, Example
+from tasks.engines import EngineSection, Example
 from tasks.engines.checkpoints import checkpoint_identity
 from tasks.engines.rendering import dated
 from tasks.section import Words
@@ -37,11 +37,3 @@ class Transformers(EngineSection):
         folder = storage.resolve(self.model)
         check_template(self.model, load_form(folder), examples)
         check_model(self.model, folder)
-
-    def answering(self, store: str) -> Answer:
-        """One actor with all CPUs of the cluster."""
-        from tasks.engines.actors import actor, cluster_cpus  # noqa: PLC0415 (Ray and torch take seconds)
-        from tasks.engines.generation import TransformersEngine  # noqa: PLC0415
-
-        folder = storage.resolve(self.model)
-        return actor(store, TransformersEngine, model=folder, dtype=self.dtype, threads=cluster_cpus())

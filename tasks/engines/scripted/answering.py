@@ -1,24 +1,23 @@
-"""Answer requests with canned text that depends on the request's seed alone, and embed answers by counting their words.
+"""Answer requests with canned text that depends on the request's seed alone.
 
-In: a batch of requests (`tables.REQUESTS`) or answers. Out: the same number of completions (`tables.COMPLETIONS`) or
-embeddings (`tables.EMBEDDINGS`), same order. Grain: one row per request or answer. For tests and benchmarks.
+In: a batch of requests (`tables.REQUESTS`). Out: the same number of completions (`tables.COMPLETIONS`), same order. Grain: one row
+per request. For tests and benchmarks.
 """
 
 import json
 import os
 import random
 import time
-import zlib
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
 
-from tasks.engines import MOST_ROWS, Answer, EngineSection
+from tasks.engines import Answer
+from tasks.engines.actors import actor
 from tasks.engines.blocks import completions
-from tasks.section import Words
-from tasks.tables import EMBEDDINGS, HARM_CATEGORIES
+from tasks.engines.scripted import Scripted
+from tasks.tables import HARM_CATEGORIES
 
 SUBJECTS = ("A baker", "My neighbour", "The gardener", "One teacher", "A careful cook", "The town", "A young reader")
 VERBS = ("mixes", "plants", "explains", "counts", "carries", "paints", "measures", "repairs", "keeps", "shares")
@@ -34,34 +33,10 @@ TIMES = (
 )
 
 
-class Scripted(EngineSection):
-    """Canned answers made from the request's seed, for tests and benchmarks."""
-
-    IDENTITY: ClassVar = ("garbage_every",)
-    PLACE: ClassVar = ("replicas", "block_rows", "seconds_per_row", "journal", "fault")
-
-    kind: Literal["scripted"]
-    replicas: int = Field(1, ge=1, le=1_000)
-    seconds_per_row: float = Field(0.0, ge=0, le=60)
-    garbage_every: int = Field(0, ge=0, le=1_000_000_000)
-    journal: Words | None = None
-    fault: Words | None = None
-
-    @property
-    def workers(self) -> int:
-        """One a replica."""
-        return self.replicas
-
-    def identity(self) -> str:
-        """How often it answers garbage."""
-        return f"scripted@{self.garbage_every}"
-
-    def answering(self, store: str) -> Answer:
-        """One actor a replica."""
-        from tasks.engines.actors import actor  # noqa: PLC0415 (Ray takes seconds)
-
-        arguments = self.model_dump(include={"seconds_per_row", "garbage_every", "journal", "fault"})
-        return actor(store, ScriptedEngine, replicas=self.replicas, **arguments)
+def answering(engine: Scripted, store: str) -> Answer:
+    """One actor a replica."""
+    arguments = engine.model_dump(include={"seconds_per_row", "garbage_every", "journal", "fault"})
+    return actor(store, ScriptedEngine, replicas=engine.replicas, **arguments)
 
 
 class ScriptedEngine:
@@ -136,45 +111,3 @@ def label(draw: random.Random) -> dict[str, Any]:
     severity = draw.choice((1, 2, 2, 2, 3))
     verdict = {"is_safe": False, "harm_category": categories, "severity_level": severity}
     return {"analysis": "Canned.", "verdict": verdict}
-
-
-EMBEDDING_WIDTH = 32
-
-
-class WordCounts(EngineSection):
-    """Embeddings made by counting hashed words, for tests and benchmarks."""
-
-    IDENTITY: ClassVar = ()
-    PLACE: ClassVar = ("block_rows",)
-
-    kind: Literal["word-counts"]
-    block_rows: int = Field(256, ge=1, le=MOST_ROWS)
-
-    def identity(self) -> str:
-        """There is one."""
-        return "word-counts"
-
-    def answering(self, store: str) -> Answer:
-        """One actor."""
-        from tasks.engines.actors import actor  # noqa: PLC0415 (Ray takes seconds)
-
-        return actor(store, WordCounter)
-
-
-class WordCounter:
-    """A Ray Data actor that embeds an answer as the counts of its words, hashed to a few places."""
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Embed the batch."""
-        vectors = [self.embed(response) for response in batch["response"].to_pylist()]
-        whole = [False] * len(vectors)
-        return pa.table(
-            {"response_id": batch["response_id"], "embedding": vectors, "is_cut": whole}, schema=EMBEDDINGS.schema
-        )
-
-    def embed(self, response: str) -> list[float]:
-        """Counts of words by CRC-32 of the word; the constant keeps an answer without words off the origin."""
-        counts = [0.01] * EMBEDDING_WIDTH
-        for word in response.lower().split():
-            counts[zlib.crc32(word.encode()) % EMBEDDING_WIDTH] += 1
-        return counts

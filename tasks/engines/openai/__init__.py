@@ -1,4 +1,4 @@
-"""A model behind an endpoint that answers requests, as the configuration names it; `endpoint` has it answer."""
+"""A model behind an endpoint that answers requests, as the configuration names it."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from infra import storage
-from tasks.engines import MOST_ROWS, Answer, EngineSection
+from tasks.engines import MOST_ROWS, EngineSection
 from tasks.errors import ModelError
 from tasks.section import Variable, WithUser, Words
 
@@ -106,10 +106,3 @@ class OpenAI(EngineSection):
                 f"characters beyond ASCII are in no key; put the key for {self.address} there anew"
             )
         return key
-
-    def answering(self, store: str) -> Answer:
-        """One actor that sends the requests of several blocks at once."""
-        from tasks.engines.actors import actor  # noqa: PLC0415 (Ray and the client take seconds)
-        from tasks.engines.endpoint import EndpointEngine  # noqa: PLC0415
-
-        return actor(store, EndpointEngine, concurrent=self.concurrent_blocks, endpoint=self)

@@ -4,51 +4,33 @@ In: a batch of (response_id, response). Out: a batch of `tables.EMBEDDINGS`, sam
 """
 
 from math import isinf
-from typing import ClassVar, Literal
 
 import pyarrow as pa
-from pydantic import Field
 
 from infra import storage
-from tasks.engines import MOST_ROWS, Answer, EngineSection
-from tasks.engines.checkpoints import checkpoint_identity
-from tasks.section import Words
+from tasks.engines import Answer
+from tasks.engines.actors import actor, cluster_cpus
+from tasks.engines.sentence_transformers import SentenceTransformers
 from tasks.tables import EMBEDDINGS
 
 
-class SentenceTransformers(EngineSection):
-    """A local sentence-transformers model that embeds answers."""
-
-    IDENTITY: ClassVar = ("model",)
-    PLACE: ClassVar = ("block_rows",)
-
-    kind: Literal["sentence-transformers"]
-    model: Words
-    block_rows: int = Field(256, ge=1, le=MOST_ROWS)
-
-    def identity(self) -> str:
-        """The SHA-256 of what is loaded of the folder."""
-        return checkpoint_identity(self.model)
-
-    def answering(self, store: str) -> Answer:
-        """One actor with all CPUs of the cluster."""
-        from tasks.engines.actors import actor, cluster_cpus  # noqa: PLC0415 (Ray takes seconds)
-
-        return actor(store, SentenceEmbedder, model=storage.resolve(self.model), threads=cluster_cpus())
+def answering(embedder: SentenceTransformers, store: str) -> Answer:
+    """One actor with all CPUs of the cluster."""
+    return actor(store, SentenceEmbedder, model=storage.resolve(embedder.model), threads=cluster_cpus())
 
 
 class SentenceEmbedder:
     """A Ray Data actor that loads its model once; `threads` are CPU threads of the actor."""
 
     def __init__(self, model: str, threads: int) -> None:
-        from sentence_transformers import SentenceTransformer  # noqa: PLC0415 (takes seconds)
+        from sentence_transformers import SentenceTransformer  # noqa: PLC0415 (takes seconds, which only an actor is to spend)
 
         self.threads = threads
         self.model = SentenceTransformer(model, device="cpu")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Embed the batch; an embedding is a unit vector of the model's width (384 for MiniLM-L6)."""
-        import torch  # noqa: PLC0415 (takes seconds)
+        import torch  # noqa: PLC0415
 
         # Here and not at the start: Ray Data calls from another thread, and OpenMP counts threads for each of them.
         torch.set_num_threads(self.threads)

@@ -15,12 +15,11 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from tasks.engines import generation
 from tasks.engines.causal import check_model, end_tokens, load_config, load_model
 from tasks.engines.checkpoints import checkpoint_identity
-from tasks.engines.generation import SeededSampling, TransformersEngine, shared_prefix
 from tasks.engines.templates import load_form, prompt_tokens
-from tasks.engines.transformers import Transformers
+from tasks.engines.transformers import Transformers, answering
+from tasks.engines.transformers.answering import SeededSampling, TransformersEngine, shared_prefix
 from tasks.errors import ModelError
 from tasks.judging.rubric import HARM_SCHEMA, rubrics
 from tasks.tables import REQUESTS
@@ -81,7 +80,7 @@ def watched(engine: TransformersEngine, *requests: Row) -> tuple[list[Row], torc
     """The answers to requests of one group, and of each row and step the logits and the token that was drawn."""
     Watched.steps.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation, "SeededSampling", Watched)
+        patch.setattr(answering, "SeededSampling", Watched)
         rows = answer(engine, *requests)
     logits, drawn = (torch.stack(list(steps), dim=1) for steps in zip(*Watched.steps, strict=True))
     return rows, logits, drawn
@@ -238,7 +237,7 @@ def test_what_is_answered_together_is_answered_as_if_alone(
     tiny(kind).save_pretrained(tmp_path)
     check_model(kind, str(tmp_path))
     assert ("row by row" in caplog.text) == (kind in ROW_BY_ROW.split())
-    monkeypatch.setattr(generation, "load_form", lambda _: load_form(letters))
+    monkeypatch.setattr(answering, "load_form", lambda _: load_form(letters))
     engine = TransformersEngine(str(tmp_path), "float32", threads=1)
     assert (engine.most_together == 0) == (kind in ROW_BY_ROW.split())
     asked = [

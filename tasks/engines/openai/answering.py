@@ -17,10 +17,17 @@ import pyarrow as pa
 from aiolimiter import AsyncLimiter
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
 
+from tasks.engines import Answer
+from tasks.engines.actors import actor
 from tasks.engines.blocks import completions
 from tasks.engines.chat import messages
 from tasks.engines.openai import OpenAI
-from tasks.engines.replies import may_ask_no_more, read_fault, read_reply
+from tasks.engines.openai.replies import may_ask_no_more, read_fault, read_reply
+
+
+def answering(endpoint: OpenAI, store: str) -> Answer:
+    """One actor that sends the requests of several blocks at once."""
+    return actor(store, EndpointEngine, concurrent=endpoint.concurrent_blocks, endpoint=endpoint)
 
 
 class EndpointEngine:

@@ -1,5 +1,5 @@
 -- One row per responder of whose answers some were cut off because they were long enough, or were left out because their thinking did
--- not end. The gate counts by it too.
+-- not end. Card and gate count by it.
 WITH answers AS (
     SELECT
         responder,

@@ -1,6 +1,6 @@
 -- One row per model and what it was asked for, where some of it ended in an error of the engine, was refused by a filter or is too
 -- long for the model. The last attempt counts. Of what is too long nothing was answered, so that errors and filters are shares of
--- the rest. The gate counts by it too.
+-- the rest. Card, gate and summary count by it.
 WITH asked AS (
     SELECT
         responder AS model,

@@ -23,7 +23,7 @@ from tasks.engines.vllm import Vllm, lora_rank
 from tasks.tables import COMPLETIONS, REQUESTS
 
 
-def vllm_answering(engine: Vllm, store: str) -> Answer:
+def answering(engine: Vllm, store: str) -> Answer:
     """The function from blocks of requests to blocks of completions that are committed to `store`."""
     source, revision, template = engine.source(), engine.revision, engine.template
     load_form(source, revision, template)  # what is wrong with it is told once, before vLLM starts
@@ -150,12 +150,12 @@ def completion(row: dict[str, Any], positions: int) -> dict[str, Any]:
         "input_tokens": row["num_input_tokens"],
         "output_tokens": row["num_generated_tokens"],
         "seconds": row["time_taken_llm"],
-        "confidence": confidence(row["decision"], spoken(row)) if row["decision"] else None,
+        "confidence": confidence(row["decision"], token_logprobs(row)) if row["decision"] else None,
         "error": None,
     }
 
 
-def spoken(row: dict[str, Any]) -> list[tuple[str, float]]:
+def token_logprobs(row: dict[str, Any]) -> list[tuple[str, float]]:
     """The tokens of an answer with their log-probabilities; with `logprobs=0` vLLM gives those of the drawn ones alone."""
     drawn = zip(row["generated_tokens"], row["logprobs"] or (), strict=False)
     found = [known[token] for token, known in drawn]
@@ -166,7 +166,7 @@ def commit_answered(answered: pa.Table, store: str) -> pa.Table:
     """Commit completions, with the requests that are too long or that the engine refused as error rows."""
     rows = answered.to_pylist()
     for row in rows:
-        if said := row.get("__inference_error__"):
-            failed = {"request_id": row["key"], "error": said, "input_tokens": row.get("counted_tokens")}
+        if error := row.get("__inference_error__"):
+            failed = {"request_id": row["key"], "error": error, "input_tokens": row.get("counted_tokens")}
             row.update(dict.fromkeys(COMPLETIONS.schema.names) | failed)
     return commit(completions(rows), store, pa.Table.from_pylist(rows, schema=REQUESTS.schema))

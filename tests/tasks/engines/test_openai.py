@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.engines.endpoint import EndpointEngine
 from tasks.engines.openai import OpenAI
+from tasks.engines.openai.answering import EndpointEngine
 from tasks.errors import ModelError
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS, REQUESTS, Ref
-from tasks.work.job import Job, RunJob
+from tasks.work.answering import Answering
+from tasks.work.job import RunJob
 from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.engines.endpoint_server import Endpoint, endpoint
@@ -257,7 +258,7 @@ def test_a_user_and_a_password_in_the_address_are_sent_and_never_written(served:
     assert row["completion"] == "re: hello"
     assert served.keys == {f"Basic {b64encode(b'me:open sesame').decode()}"}
     assert private.identity() == model(served).identity()
-    job = Job(id="j", name="n", model=private, pending=Ref("rows", 1, "f"), store="s")
+    job = Answering(id="j", name="n", model=private, pending=Ref("rows", 1, "f"), store="s")
     with pytest.raises(ModelError, match="a user or a password is in its address") as raised:
         private.check(runs_here=False)
     written = [job.model_dump_json(), str(private.model_dump(mode="json")), str(raised.value)]

@@ -21,16 +21,26 @@ from transformers import (
 )
 from xgrammar.contrib.hf import LogitsProcessor as GrammarProcessor
 
+from infra import storage
+from tasks.engines import Answer
+from tasks.engines.actors import actor, cluster_cpus
 from tasks.engines.blocks import completions
 from tasks.engines.causal import end_tokens, load_model, most_together
 from tasks.engines.chat import confidence, too_long
 from tasks.engines.grammar import grammar
 from tasks.engines.templates import begun, load_form, prompt_tokens
+from tasks.engines.transformers import Transformers
 
 PADDING = 0
 """A token that every model has; what stands in its place is never attended to, nor read."""
 SHORTEST_CACHED_PREFIX = 32
 """Tokens. Below this a shared prefix costs less to compute again than to copy. Measured with SmolLM2-135M on 2 cores."""
+
+
+def answering(engine: Transformers, store: str) -> Answer:
+    """One actor with all CPUs of the cluster."""
+    folder = storage.resolve(engine.model)
+    return actor(store, TransformersEngine, model=folder, dtype=engine.dtype, threads=cluster_cpus())
 
 
 def shared_prefix(prompts: list[list[int]]) -> list[int]:
@@ -176,8 +186,8 @@ class TransformersEngine:
         """How sure the model is of what the request asks it to decide."""
         if not request["decision"]:
             return None
-        spoken = zip(tokens, logprobs, strict=False)
-        return confidence(request["decision"], [(self.tokenizer.decode([token]), logprob) for token, logprob in spoken])
+        drawn = zip(tokens, logprobs, strict=False)
+        return confidence(request["decision"], [(self.tokenizer.decode([token]), logprob) for token, logprob in drawn])
 
     def cache(self, prefix: list[int], padding: list[int], tokens: int) -> dict[str, StaticCache]:
         """Room for the keys and values of (rows, tokens), those of the shared prefix computed once and filled in.

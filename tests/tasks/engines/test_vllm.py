@@ -14,9 +14,9 @@ import pytest
 from ray.llm._internal.batch.stages.base import StatefulStageUDF, wrap_postprocess, wrap_preprocess
 from transformers import AutoTokenizer
 
-from tasks.engines.processor import commit_answered, completion, engine_arguments, to_tokens
 from tasks.engines.templates import FRAMES
 from tasks.engines.vllm import ADAPTER, Vllm
+from tasks.engines.vllm.answering import commit_answered, completion, engine_arguments, to_tokens
 from tasks.errors import ModelError
 from tests.conftest import ROOT
 from tests.tasks.rows import Row

@@ -106,7 +106,7 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
     return {
         "completion": whole(text),
         "finish_reason": finish_reason,
-        "confidence": confidence(decision, spoken(choice.get("logprobs"))),
+        "confidence": confidence(decision, token_logprobs(choice.get("logprobs"))),
         **used,
     }
 
@@ -117,11 +117,11 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
     found = fault_in(reply)
     own = str(found.get("code"))
     meant = int(own) if re.fullmatch("[45][0-9][0-9]", own) else status
-    said = unquoted(" ".join(value for value in found.values() if isinstance(value, str)), hidden)
+    message = unquoted(" ".join(value for value in found.values() if isinstance(value, str)), hidden)
     codes, told = list(map(spelled, codes_of(reply))), unquoted(words(status, body)[:MOST_BYTES], hidden)
     is_refused = (
         any(map(REFUSALS.fullmatch, codes))
-        or REFUSING_WORDS.search(said)
+        or REFUSING_WORDS.search(message)
         or "flagged_input" in str(found.get("metadata"))
     )
     if is_refused and (meant < 300 or meant in MAY_REFUSE):
@@ -140,8 +140,8 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
 def may_ask_no_more(body: bytes) -> bool:
     """Whether a reply says that the key is wrong or the quota spent."""
     reply = parsed(body)
-    said = str(fault_in(reply).get("message"))
-    return any(map(SHUT_OUT.fullmatch, map(spelled, codes_of(reply)))) or bool(SHUT_OUT_WORDS.search(said))
+    message = str(fault_in(reply).get("message"))
+    return any(map(SHUT_OUT.fullmatch, map(spelled, codes_of(reply)))) or bool(SHUT_OUT_WORDS.search(message))
 
 
 def spelled(code: str) -> str:
@@ -264,7 +264,7 @@ def count(used: object, name: str) -> int | None:
     return int(value) if 0 < value < 2**53 and value == int(value) else None
 
 
-def spoken(logprobs: object) -> list[tuple[str, float]]:
+def token_logprobs(logprobs: object) -> list[tuple[str, float]]:
     """The tokens of an answer with their log-probabilities; none where one of them is no token or has none."""
     match logprobs:
         case {"content": [*entries]}:
@@ -282,9 +282,9 @@ def tokens_of(entry: object) -> Iterator[tuple[str, float]]:
 
 def describe(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> str:
     """A fault with its status and what the endpoint said of it, in one short line."""
-    said = one_line(unescaped(words(status, body)[:MOST_BYTES]))
-    said = NAME_OF_ONE.sub(lambda name: "…", unquoted(said, hidden))
-    short = said if len(said) <= MOST_CHARACTERS else f"{said[: MOST_CHARACTERS - 1]}…"
+    message = one_line(unescaped(words(status, body)[:MOST_BYTES]))
+    message = NAME_OF_ONE.sub(lambda name: "…", unquoted(message, hidden))
+    short = message if len(message) <= MOST_CHARACTERS else f"{message[: MOST_CHARACTERS - 1]}…"
     return f"{fault} (status {status})" + (f": {short}" if short else "")
 
 
@@ -292,33 +292,33 @@ def words(status: int, body: bytes) -> str:
     """What a reply says of a fault. Beside a status of success it may be an answer in another form: that stays out."""
     refused = status >= 300
     match parsed(body):
-        case {"error": {"message": str(said)}} | {"error": str(said)} | {"detail": str(said)}:
-            return said
-        case {"message": str(said)} if refused:
-            return said
-        case {"base_resp": {"status_msg": str(said)}}:
-            return said
-        case {"error": {} | [*_] as said}:
-            return json.dumps(said, ensure_ascii=False)
+        case {"error": {"message": str(message)}} | {"error": str(message)} | {"detail": str(message)}:
+            return message
+        case {"message": str(message)} if refused:
+            return message
+        case {"base_resp": {"status_msg": str(message)}}:
+            return message
+        case {"error": {} | [*_] as fault}:
+            return json.dumps(fault, ensure_ascii=False)
     page = body[:MOST_BYTES].decode("utf-8", "replace")
     return TAGS.sub(" ", page) if refused or PAGE.match(page) else ""
 
 
-def unescaped(said: str) -> str:
+def unescaped(text: str) -> str:
     """The text behind the escapes of JSON, Python, URLs and HTML, in which a request may be quoted."""
-    said = re.sub(r"(?<!\\)\\+u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), said)
-    said = re.sub(r"(?<!\\)\\+x([0-9a-fA-F]{2})", r"%\1", whole(said))
-    return html.unescape(unquote(re.sub(r"(?<!\\)\\+[nrt]", " ", said)))
+    text = re.sub(r"(?<!\\)\\+u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
+    text = re.sub(r"(?<!\\)\\+x([0-9a-fA-F]{2})", r"%\1", whole(text))
+    return html.unescape(unquote(re.sub(r"(?<!\\)\\+[nrt]", " ", text)))
 
 
-def unquoted(said: str, hidden: Sequence[str]) -> str:
+def unquoted(message: str, hidden: Sequence[str]) -> str:
     """The words with `…` for what they quote, whatever of its case, accents, blanks and punctuation was changed."""
-    places = [(place, letter) for place, character in enumerate(said) for letter in letters(character)]
+    places = [(place, letter) for place, character in enumerate(message) for letter in letters(character)]
     spelled = "".join(letter for _, letter in places)
     quoted = sorted({number for text in map(letters, hidden) for number in shared(spelled, text)})
     for first, last in reversed(list(runs(quoted))):
-        said = f"{said[: places[first][0]]}…{said[places[last][0] + 1 :]}"
-    return said
+        message = f"{message[: places[first][0]]}…{message[places[last][0] + 1 :]}"
+    return message
 
 
 def shared(spelled: str, text: str) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""A model that vLLM answers requests with, as the configuration names it; `processor` has it answer."""
+"""A model that vLLM answers requests with, as the configuration names it."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from infra import storage
-from tasks.engines import Answer, EngineSection, Example
+from tasks.engines import EngineSection, Example
 from tasks.engines.checkpoints import checkpoint_folder, checkpoint_identity, long_factors
 from tasks.engines.rendering import dated
 from tasks.errors import ModelError
@@ -134,12 +134,6 @@ class Vllm(EngineSection):
         if self.is_folder():
             check_generation_config(self.model, self.source())
 
-    def answering(self, store: str) -> Answer:
-        """Ray's processor for vLLM, between reading a block and committing it."""
-        from tasks.engines.processor import vllm_answering  # noqa: PLC0415 (not installed everywhere)
-
-        return vllm_answering(self, store)
-
 
 def lora_rank(adapter: str) -> int:
     """The least rank of vLLM's that an adapter fits in, as its own file says; raises ModelError where vLLM does not take it."""
@@ -153,8 +147,8 @@ def lora_rank(adapter: str) -> int:
             f"adapter {adapter}: its {ADAPTER} is not what PEFT writes for a LoRA; mend it or leave `lora` out"
         ) from None
     for name, wanted in PLAIN_LORA.items():
-        if (said := told.get(name)) and said != wanted:
-            raise ModelError(f"adapter {adapter}: vLLM takes no `{name}` of {said}; merge it into the model's folder")
+        if (value := told.get(name)) and value != wanted:
+            raise ModelError(f"adapter {adapter}: vLLM takes no `{name}` of {value}; merge it into the model's folder")
     if type(rank) is not int or not 1 <= rank <= LORA_RANKS[-1]:
         raise ModelError(
             f"adapter {adapter}: vLLM takes ranks from 1 to {LORA_RANKS[-1]}, and its `r` is {rank}; use another one"

@@ -1,0 +1,52 @@
+"""What people see of a run at its end."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.running.reports import print_summary, report_release
+from tasks.release.candidate import ANNOTATIONS
+from tasks.release.release import Release
+from tasks.tables import DROPPED, RESPONSES, VERDICTS, Ref, Stage
+from tests.tasks.rows import make
+
+
+def test_the_end_of_a_run_says_which_share_of_what_each_model_was_asked_has_no_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out = {"stage": "prompts_to_responses", "responder": "a"}
+    reasons = ("engine error", "filtered", "too long", "blank")
+    verdict = {
+        "annotator": "j",
+        "annotator_kind": "model",
+        "question": "harm",
+        "rubric": "r",
+        "flipped": False,
+        "vote": 0,
+        "attempt": 0,
+    }
+    tables = {
+        "responses": make(RESPONSES, [{"responder": name} for name in "aaaab"]),
+        "dropped": make(DROPPED, [left_out | {"reason": reason} for reason in reasons]),
+        "verdicts": make(
+            VERDICTS,
+            [verdict | {"subject_id": str(n), "problem": "engine error" if n else None} for n in range(3)],
+        ),
+    }
+    (tmp_path / "annotations").mkdir()
+    for name, rows in tables.items():
+        pq.write_table(rows, tmp_path / ANNOTATIONS[name])
+    release, pages = Release("1", str(tmp_path), "passed"), list[str]()
+    stages = [Stage("a", "b", 4, 0, Ref(f"{tmp_path}/dropped.parquet", 4, ""), {})]
+    monkeypatch.setattr("flows.running.reports.create_markdown_artifact", lambda markdown, **_: pages.append(markdown))
+    print_summary(release, stages)
+    report_release(release, stages)
+    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for cells in (
+        ("a", "answers", "8", "1 (14.29%)", "1 (14.29%)", "1 (12.50%)"),
+        ("j", "verdicts on harm", "3", "2 (66.67%)", "0 (0.00%)", "0 (0.00%)"),
+    ):
+        assert f"│ {' │ '.join(cells)} │" in printed
+        assert f"\n| {' | '.join(cells)} |\n" in pages[0]
+    assert not any(line.startswith("│ b ") for line in printed)
