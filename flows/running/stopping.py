@@ -2,11 +2,11 @@
 
 In: a signal, whoever else takes it (Prefect and Ray take SIGTERM) and whatever the main thread is at. Out: one line and an
 exit code of 128 and its number, with all ended that the command started. The body is left first, as by any exception, so
-that jobs on other machines are stopped; if that takes too long, the process ends without it.
+that jobs on other machines are stopped; if that takes too long, or what the main thread is at ignores exceptions, as functions
+called at a fork do, the process ends without it: by a thread that takes no lock that the main thread may hold.
 """
 
 import ctypes
-import logging
 import os
 import signal
 import sys
@@ -22,6 +22,7 @@ from infra import lock
 
 PR_SET_CHILD_SUBREAPER = 36
 """Of prctl(2)."""
+prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 SECONDS_TO_LEAVE = 5.0
 SECONDS_TO_TERMINATE = 1.0
 SECONDS_TO_KILL = 2.0
@@ -43,6 +44,7 @@ def ends_at_once(seconds: float = SECONDS_TO_TERMINATE) -> Iterator[None]:
     def leave(number: int, frame: FrameType | None) -> None:
         if not told.is_set():
             told.set()
+            be_silent()
             raise KeyboardInterrupt
 
     watcher = threading.Thread(target=watch, args=(reading, terminal, left, seconds), daemon=True)
@@ -78,13 +80,12 @@ def watch(reading: int, terminal: int, left: threading.Event, seconds: float) ->
 
 def adopt() -> None:
     """Have Linux make a child of this process of each below it whose parent ends: no other way leads to it then."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if prctl:
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def be_silent() -> None:
     """Let nothing be written any more: what is ended in the middle of its work says so at length."""
-    logging.disable()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)

@@ -189,18 +189,22 @@ CREATE OR REPLACE MACRO thinking_ends() AS
 CREATE OR REPLACE MACRO thinks(raw) AS
 regexp_matches(raw, '(?i)' || thinking_begins() || '|' || thinking_ends());
 
+-- What begins a judge's thinking: words in brackets that begin an answer's own text, too.
+CREATE OR REPLACE MACRO judging_begins() AS
+'(?:' || thinking_begins() || '|\[(?:thinking|thought|reasoning)\])';
+
 -- What a judge says beside its thinking, wherever that stands, and without a byte order mark. Thinking may lack its start, which some
 -- templates give, or its end, which then says nothing.
 CREATE OR REPLACE MACRO spoken(raw) AS
 ltrim(
     if(
-        thinks(raw),
+        regexp_matches(raw, '(?i)' || judging_begins() || '|' || thinking_ends()),
         regexp_replace(
             regexp_replace(
-                regexp_replace(raw, '(?is)' || thinking_begins() || '.*?' || thinking_ends(), '', 'g'),
+                regexp_replace(raw, '(?is)' || judging_begins() || '.*?' || thinking_ends(), '', 'g'),
                 '(?is)^.*' || thinking_ends(), ''
             ),
-            '(?is)' || thinking_begins() || '.*$', ''
+            '(?is)' || judging_begins() || '.*$', ''
         ),
         raw
     ),
@@ -209,7 +213,7 @@ ltrim(
 
 -- Whether a text begins with thinking. One that speaks of such a mark goes on in its sentence: `<think> is a tag`, `<think>, ...`.
 CREATE OR REPLACE MACRO begins_thinking(text) AS
-regexp_matches(text, '(?i)^' || thinking_begins() || '(?:$|[^\p{P} ]|\*| (?-i:\p{Lu}))');
+regexp_matches(text, '(?i)^' || thinking_begins() || '(?:$|[^\p{P} ]|[*"“(\[#]| (?-i:\p{Lu}))');
 
 -- Whether a text ends thinking, after a sentence or on a line of its own, that it did not begin.
 CREATE OR REPLACE MACRO ends_thinking_alone(text) AS

@@ -107,5 +107,7 @@ def read_line(line: str) -> Progress | None:
     if not isinstance(told, dict):
         return None
     if told.get("fault") in FAULTS:
-        raise FAULTS[told["fault"]](told["message"])
+        raise FAULTS[told["fault"]](
+            told.get("message", "the cluster runs another version of this code; run again when its job is over")
+        )
     return PROGRESS.validate_python(told) if {"rows", "cost"} <= told.keys() else None

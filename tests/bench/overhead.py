@@ -54,14 +54,14 @@ samples = 1
 """
 
 
-def write_config(folder: Path, prompts: int) -> Path:
+def write_config(folder: Path, prompts: int, block_rows: int) -> Path:
     """The configuration of both cuts, and its prompts, in `folder`."""
     source = folder / "prompts.parquet"
     pq.write_table(
         pa.table({"prompt": [f"How do I look after {n} tulips in a garden?" for n in range(prompts)]}), source
     )
-    text = CONFIG.format(storage=folder / "storage", prompts=source, block_rows=BLOCK_ROWS)
-    responders = (RESPONDER.format(number=number, block_rows=BLOCK_ROWS) for number in range(RESPONDERS))
+    text = CONFIG.format(storage=folder / "storage", prompts=source, block_rows=block_rows)
+    responders = (RESPONDER.format(number=number, block_rows=block_rows) for number in range(RESPONDERS))
     config = folder / "config.toml"
     config.write_text(text + "".join(responders))
     return config
@@ -161,11 +161,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what SafePairs costs beside the models.")
     parser.add_argument("--prompts", type=int, default=PROMPTS)
     parser.add_argument("--rounds", type=int, default=2, help="of cut (a); 0 leaves it out")
+    parser.add_argument("--block-rows", type=int, default=BLOCK_ROWS, help="32 is the default of local models")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="safepairs-bench-") as scratch:
         folder = Path(scratch)
-        config = write_config(folder, arguments.prompts)
-        print(f"{arguments.prompts:,} prompts, {arguments.prompts * RESPONDERS * 2:,} answers")
+        config = write_config(folder, arguments.prompts, arguments.block_rows)
+        answers = arguments.prompts * RESPONDERS * 2
+        print(f"{arguments.prompts:,} prompts, {answers:,} answers in blocks of {arguments.block_rows:,}")
         if arguments.rounds:
             like_for_like(folder, config, arguments.rounds)
         whole(config)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.drill.machines import ROOT, Machines, kill
-from tests.waiting import until
+from tests.waiting import Late, until
 
 PROMPTS = 40
 REQUESTS = 3 * PROMPTS  # of the responder: an answer and two samples more
@@ -97,11 +97,12 @@ class Driver:
     log: Path
 
     def wait(self, seconds: float = 240) -> Ended:
-        """Wait for its end."""
+        """Wait for its end; raises Late where it does not come, and makes it."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             kill(self.process.pid)
+            raise Late(f"the run did not end in {seconds:.0f} s") from None
         text = self.log.read_text(errors="replace")
         lines = [line for line in text.splitlines() if line.startswith("error: ")]
         return Ended(self.process.wait(), lines[-1].removeprefix("error: ") if lines else "", "Traceback" in text)

@@ -95,8 +95,25 @@ with ends_at_once():
 """
 
 
-def test_a_command_ends_whatever_its_main_thread_is_at_and_whoever_took_the_signal(tmp_path: Path) -> None:
-    code, said = said_by(IN_OTHER_CODE, tmp_path, signal.SIGTERM)
+IGNORES_EXCEPTIONS = """
+import logging, threading
+from flows.running.stopping import ends_at_once
+
+class Ignoring:
+    def __del__(self):
+        with logging._lock:
+            print("ready", flush=True)
+            threading.Event().wait()
+
+with ends_at_once(), logging._lock:
+    Ignoring()
+    threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("script", [IN_OTHER_CODE, IGNORES_EXCEPTIONS])
+def test_a_command_ends_whatever_its_main_thread_is_at_and_whoever_took_the_signal(tmp_path: Path, script: str) -> None:
+    code, said = said_by(script, tmp_path, signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
     assert said == [LINE.format("SIGTERM")]
 

@@ -206,7 +206,9 @@ def thought_alone(reply: object) -> bool:
     match reply:
         case {"choices": [{"message": {"tool_calls": [_, *_]}}, *_]}:
             return False
-        case {"choices": [{"message": {"reasoning_content": str(text)} | {"reasoning": str(text)}}, *_]} if text:
+        case {"choices": [{"message": {"reasoning_content": str(text)}}, *_]} if text:
+            return True
+        case {"choices": [{"message": {"reasoning": str(text)}}, *_]} if text:
             return True
         case {"choices": [{"message": {"content": [{"type": "thinking"}, *_]}}, *_]}:
             return True

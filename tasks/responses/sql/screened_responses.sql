@@ -3,13 +3,15 @@ WITH requests AS (
     SELECT * FROM requests
 ),
 
--- The templates of some models begin the thinking, so that most of their answers only end it, and one that was cut off before says
--- nothing of it.
+-- The templates of some models begin the thinking, so that most of their whole answers only end it, and one that was cut off before
+-- says nothing of it. Less than three whole answers show no habit.
 habits AS (
-    SELECT coalesce(avg(CAST(if(thinks(completion), ends_thinking_alone(completion), FALSE) AS INTEGER)) > 0.5, FALSE) AS is_begun
+    SELECT
+        count(*) >= 3
+        AND coalesce(avg(CAST(if(thinks(completion), ends_thinking_alone(completion), FALSE) AS INTEGER)) > 0.5, FALSE) AS is_begun
     FROM completions
     SEMI JOIN requests USING (request_id)
-    WHERE completion <> ''
+    WHERE completion <> '' AND NOT is_cut(finish_reason)
 ),
 
 completions AS (

@@ -89,6 +89,10 @@ ANSWERS |= {
         "",
     ),
     "thought alone, as vLLM shows it": (http(chat(THOUGHT | {"reasoning": "Hm.", "reasoning_content": None})), ""),
+    "thought alone, beside an empty name of it": (
+        http(chat(THOUGHT | {"reasoning": "Hm.", "reasoning_content": ""})),
+        "",
+    ),
     "thought alone, as a part": (
         http(says([{"type": "thinking", "thinking": [text("Hm.")]}], finish_reason="length")),
         "",

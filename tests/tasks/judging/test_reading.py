@@ -115,6 +115,8 @@ def test_the_one_verdict_is_found(tmp_path: Path, text: str, level: int) -> None
         ('{"is_safe": ' + '{"a":' * 5000, "not a JSON object"),
         ('{"winner": "A"}', "no is_safe"),
         (f"<think>{SAFE}", "not a JSON object"),
+        (f"[Reasoning] Perhaps {SAFE}, not sure", "not a JSON object"),
+        (f"[thinking] {SAFE}", "not a JSON object"),
         (f"<|channel|>analysis<|message|>{SAFE}", "not a JSON object"),
         ("", "not a JSON object"),
         ("true", "not a JSON object"),

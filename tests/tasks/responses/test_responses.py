@@ -172,6 +172,7 @@ def test_thinking_without_an_end_is_left_out_and_what_follows_its_end_is_the_ans
             f"{begins}{THOUGHT}{ends}\n\n{GOOD}": None,
             f"{begins}{THOUGHT}{ends}{GOOD} It began with {begins}": None,
         }
+    texts |= {f"<think>{sign}{THOUGHT}": "unfinished thinking" for sign in '"“([#*'}
     found = screen(tmp_path, *({"completion": text, "finish_reason": end} for text in texts))
     assert found == [(reason, text) for text, reason in texts.items()]
 
@@ -225,6 +226,9 @@ def test_where_most_answers_only_end_their_thinking_one_that_was_cut_off_before_
     whole = {f"Hm. {n}\n</think>{GOOD}": None for n in range(3)} | {f"{THOUGHT} So.</think>\n": "blank", GOOD: None}
     found = screen(tmp_path, *cut, *({"completion": text} for text in whole))
     assert found == [(reason, text) for text, reason in (told | whole).items()]
+    more = [{"completion": f"{THOUGHT} {n}", "finish_reason": "length"} for n in range(9)]
+    found = screen(tmp_path, *more, *({"completion": text} for text in whole))
+    assert {reason for reason, _ in found[: len(more)]} == {"unfinished thinking"}
     # Where few end it, what lacks a mark is an answer, however many were cut off.
     answers = [{"completion": f"{GOOD[:60]} {n}", "finish_reason": "length"} for n in range(3)]
     assert {reason for reason, _ in screen(tmp_path, *answers, {"completion": f"Hm.\n</think>{GOOD}"})} == {None}
