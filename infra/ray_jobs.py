@@ -4,12 +4,12 @@ In: the cluster's address, a name for the job, the command. Out: the job's outpu
 A caller that lost its connection, or was killed, finds the same job again under its name.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import requests
+from anyio.from_thread import start_blocking_portal
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -106,13 +106,12 @@ def output(client: JobSubmissionClient, job: str) -> Iterator[str]:
 
 
 def tail(client: JobSubmissionClient, job: str) -> Iterator[str]:
-    """What the client's asynchronous tail gives, for callers that are not."""
+    """What the client's asynchronous tail gives, for callers that are not.
+
+    Its event loop has a thread of its own: one that ran in the main thread could swallow what the handler of a signal raises
+    there, such as Prefect's, which cancels a run.
+    """
     texts = client.tail_job_logs(job)
-    with asyncio.Runner() as runner:
-        try:
-            while True:
-                yield runner.run(anext(texts))
-        except StopAsyncIteration:
-            return
-        finally:
-            runner.run(texts.aclose())
+    with start_blocking_portal() as portal:
+        while (text := portal.call(anext, texts, None)) is not None:
+            yield text

@@ -1,9 +1,15 @@
+import asyncio
 import http.server
+import os
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import cast
 
 import pytest
+from ray.job_submission import JobSubmissionClient
 
 from infra import ray_jobs
 from tests.ports import choose_ports
@@ -67,3 +73,41 @@ def test_what_answers_with_a_page_is_not_taken_for_a_cluster_without_tokens() ->
 
 def test_a_cluster_that_is_not_there_is_one_line() -> None:
     assert "no Ray cluster takes jobs" in said(f"http://127.0.0.1:{choose_ports(1)[0]}")
+
+
+class Told(BaseException):
+    """What Prefect raises in a run that is to end is no `Exception` either."""
+
+
+class Endless:
+    """A job that prints a line, then has this process told to end, and prints no more."""
+
+    def __init__(self, pause: float) -> None:
+        self.pause = pause
+        self.left = threading.Event()
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        try:
+            yield "first\n"
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            while True:
+                await asyncio.sleep(self.pause)
+        finally:
+            self.left.set()
+
+
+@pytest.mark.parametrize("pause", [0.0, 3600.0], ids=["at work", "waiting"])
+def test_what_a_signal_raises_ends_the_following_of_a_job(pause: float) -> None:
+    def tell(number: int, frame: FrameType | None) -> None:
+        raise Told
+
+    job = Endless(pause)
+    lines = ray_jobs.output(cast(JobSubmissionClient, job), "answers")
+    before = signal.signal(signal.SIGUSR1, tell)
+    try:
+        assert next(lines) == "first"
+        with pytest.raises(Told):
+            next(lines)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert job.left.is_set()
