@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.disks import ON_LITTLE
 from tests.drill.machines import ROOT, Machines, kill, of_session, spawn
 from tests.drill.runs import BLOCK_ROWS, REQUESTS, Ended, Run
@@ -126,13 +128,21 @@ def stopped_while_ray_starts(drill: Drill) -> tuple[str, Run]:
     return f"ended in {took:.1f} s with all that it started, {asked} asked; {finish(run)}", run
 
 
+def all_engines(machines: Machines) -> list[tuple[int, psutil.Process]]:
+    """The node and the process of each engine actor, once all three are at work."""
+
+    def found() -> list[tuple[int, psutil.Process]]:
+        return [(place, engine) for place, engines in machines.ray.engines().items() for engine in engines]
+
+    until(lambda: len(found()) == 3, 60, "three engines are at work")
+    return found()
+
+
 def engine_killed(drill: Drill) -> tuple[str, Run]:
     """an engine actor is killed"""
     run = drill.run("engine")
     driver = run.start_and_wait()
-    engines = [process for found in drill.machines.ray.engines().values() for process in found]
-    must(len(engines) == 3, f"{len(engines)} engines")
-    engines[0].kill()
+    all_engines(drill.machines)[0][1].kill()
     ended = driver.wait()
     must(ended.code == 0, f"exit {ended.code} {ended.line}")
     return finish(run, ended), run
@@ -143,9 +153,8 @@ def node_killed(drill: Drill) -> tuple[str, Run]:
     run = drill.run("node")
     driver = run.start_and_wait()
     ray = drill.machines.ray
-    places = [place for place, engines in ray.engines().items() if place and engines]
-    must(places, "no engine on a worker node")
-    kill(ray.nodes[places[0]].pid)
+    place = next(place for place, _ in all_engines(drill.machines) if place)
+    kill(ray.nodes[place].pid)
     ended = driver.wait()
     ray.start()
     must(ended.code == 0, f"exit {ended.code} {ended.line}")
