@@ -4,7 +4,11 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import redirect_stderr
+from io import StringIO
 from urllib.parse import urlsplit
+
+from pydantic import ValidationError
 
 import infra  # noqa: F401 (before Prefect too: it sees to the environment)
 
@@ -22,3 +26,17 @@ try:
 except ValueError:  # with which Prefect cannot be imported
     sys.stderr.write("error: PREFECT_API_URL: is no address of a server; mend it, or unset it\n")
     raise SystemExit(2) from None
+try:
+    # It says something of its own, of several lines, before it fails.
+    with redirect_stderr(StringIO()) as told:
+        from prefect.settings import get_current_settings
+
+        get_current_settings()
+except ValidationError as error:
+    (first, *_) = error.errors()
+    key = str(first["loc"][0]) if first["loc"] else ""
+    named = [name for name in os.environ if name.startswith("PREFECT_") and name.endswith(f"_{key.upper()}")]
+    setting = ", ".join(sorted(named)) or f"{key} in a profile of Prefect"
+    sys.stderr.write(f"error: {setting}: Prefect does not take it: {first['msg']}; mend it, or unset it\n")
+    raise SystemExit(2) from None
+sys.stderr.write(told.getvalue())

@@ -58,7 +58,7 @@ def expect(config: Config, stages: Sequence[Stage], jobs: Sequence[Job], folder:
         ModelError: a model is missing.
         StorageError: the storage cannot be read.
     """
-    most = at_most(config, tables_by_name(stages)["prompts"].rows)
+    most, _ = at_most(config, tables_by_name(stages)["prompts"].rows)
     asked: dict[str, tuple[Model, str]] = {
         f"{what} by {judge.name}": (judge.engine, store_address(folder, COMPLETIONS, judge.engine.identity()))
         for judge in config.judges
@@ -78,18 +78,17 @@ def expect(config: Config, stages: Sequence[Stage], jobs: Sequence[Job], folder:
     return planned
 
 
-def at_most(config: Config, prompts: int) -> dict[str, int]:
-    """The requests of each work, by its name, and the pairs, where all of so many prompts and all answers are kept."""
+def at_most(config: Config, prompts: int) -> tuple[dict[str, int], int]:
+    """The requests of each work, by its name, and apart the pairs, where all of so many prompts and all answers are kept."""
     kept = [1 + min(config.diversity.alternatives, responder.samples) for responder in config.responders]
     pairs = prompts * sum(math.comb(answers, 2) for answers in kept)
     compared = min(pairs, config.pairs.budget) if config.pairs else pairs
     most = {f"responses by {responder.name}": prompts * (1 + responder.samples) for responder in config.responders}
-    most["pairs"] = pairs
     for judge in config.judges:
         rubrics = len(judge.rubrics)
         most[f"labels by {judge.name}"] = prompts * sum(kept) * judge.label_votes * rubrics
         most[f"preferences by {judge.name}"] = compared * QUESTIONS_IN_BOTH_ORDERS * judge.preference_votes * rubrics
-    return most
+    return most, pairs
 
 
 def foresee(work: Planned, model: Model, store: str) -> Planned:

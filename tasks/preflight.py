@@ -89,7 +89,8 @@ def check_temporary() -> None:
 def check_size(config: Config, sources: bytes) -> None:
     """Raise ConfigError where what is asked for comes to more rows of one table than a run can hold, if all prompts are kept."""
     prompts = pq.read_metadata(io.BytesIO(sources)).num_rows
-    for name, rows in at_most(config, prompts).items():
+    requests, pairs = at_most(config, prompts)
+    for name, rows in {**requests, "pairs": pairs}.items():
         if rows > LARGEST_TABLE:
             raise ConfigError(
                 f"{name}: {prompts:,} prompts come to {rows:,} of them, at most {LARGEST_TABLE:,} can be; lower the samples, "

@@ -1,9 +1,11 @@
--- Of no responder's answers a larger share was cut off because they were long enough than errors may be with this severity.
+-- Of no responder's answers, kept or left out as unfinished thinking, a larger share was cut off because they were long enough than
+-- errors may be with this severity.
 SELECT
     answers_cut_off.*,
     limits.at_most,
     printf(
-        '%s: %d of %d answers were cut off (%.2f%%), %d of them, left out, while still thinking: raise its max_tokens',
+        '%s: %d of %d answers, kept or left out as unfinished thinking, were cut off (%.2f%%), %d of them in thinking: raise its '
+        || 'max_tokens',
         responder, cut_off + unfinished_thinking, answers, 100 * share, unfinished_thinking
     ) AS said
 FROM answers_cut_off

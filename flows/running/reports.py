@@ -32,7 +32,7 @@ from tasks.errors import SafePairsError, one_line
 from tasks.plan import Planned
 from tasks.release.candidate import ANNOTATIONS
 from tasks.release.release import Release
-from tasks.tables import Ref, Stage
+from tasks.tables import TOKENS, Ref, Stage
 from tasks.work.job import Job, Progress, Tell
 from tasks.work.store import SECONDS_BETWEEN_REPORTS, speed
 
@@ -152,13 +152,15 @@ def show_progress(job: Job) -> Tell:
 
 
 def describe_progress(job: Job, progress: Progress) -> str:
-    """A job so far in one line."""
+    """A job of any kind so far in one line, with its tokens where it has some."""
     cost = progress.cost
-    return (
-        f"{job.name}: {progress.rows:,} of {job.rows:,} requests, "
+    spent = (
         f"{tokens(cost.input_tokens, cost.estimated_input_tokens)} tokens in, "
-        f"{tokens(cost.output_tokens, cost.estimated_output_tokens)} out, {speed(cost)}, engine started in {cost.start_seconds:.0f} s, "
-        f"at work for {cost.seconds:.0f} s"
+        f"{tokens(cost.output_tokens, cost.estimated_output_tokens)} out, {speed(cost)}, "
+    )
+    return (
+        f"{job.name}: {progress.rows:,} of {job.rows:,}, {spent if any(getattr(cost, name) for name in TOKENS) else ''}"
+        f"started in {cost.start_seconds:.0f} s, at work for {cost.seconds:.0f} s"
     )
 
 

@@ -77,16 +77,26 @@ def completion(row: Mapping[str, object]) -> pa.Table:
 def commit(block: pa.Table, store: str, asked: pa.Table) -> pa.Table:
     """Put one answered block of `asked` rows at its address in `store`.
 
-    Gives one row with its rows, errors, tokens, and when it was asked.
+    Gives one row with its rows, errors, tokens, when it was asked, and where its completions stand, if it has any.
     """
     errors = block["error"].to_pylist() if "error" in block.column_names else [None] * block.num_rows
     answered = sorted(zip(block.column(0).to_pylist(), (error is not None for error in errors), strict=True))
-    if answered:
-        put(block, storage.join(store, f"{digest(answered)}.parquet"))
+    uri = storage.join(store, f"{digest(answered)}.parquet") if answered else None
+    if uri:
+        put(block, uri)
     took = pc.max(block["seconds"]).as_py() or 0.0 if "seconds" in block.column_names else 0.0
     messages = pa.array([[error for error in errors if error is not None]], pa.list_(pa.string()))
+    stand = pa.array([uri if "completion" in block.column_names else None], pa.string())
     counted = {name: [number] for name, number in tokens(block, asked).items()}
-    return pa.table({"rows": [block.num_rows], "errors": messages, "asked_at": [time.time() - took], **counted})
+    return pa.table(
+        {
+            "rows": [block.num_rows],
+            "errors": messages,
+            "asked_at": [time.time() - took],
+            "completions": stand,
+            **counted,
+        }
+    )
 
 
 def put(block: pa.Table, uri: str) -> None:

@@ -20,7 +20,7 @@ from tasks.identity import digest
 from tasks.judging.rubric import PEOPLE_RUBRIC
 from tasks.people.exports import STATEMENTS, Row, exported, is_task, statements
 from tasks.people.persons import SERVER, names
-from tasks.tables import HARM_CATEGORIES, VERDICTS, Ref, Stage, screened
+from tasks.tables import HARM_CATEGORIES, PAIRS, RESPONSES, VERDICTS, Ref, Stage, screened
 
 What = Literal["labels", "preferences"]
 TABLES = {
@@ -50,9 +50,12 @@ def counts(root: str, folder: str) -> list[Row]:
         StorageError: the storage cannot be read or written.
     """
     statements = all_statements(root)
+    ids = statements["subject_id"].to_pylist()
+    answers = pa.Table.from_pylist([{"response_id": one} for one in ids], schema=RESPONSES.schema)
+    pairs = pa.Table.from_pylist([{"pair_id": one} for one in ids], schema=PAIRS.schema)
     looked_at = [
-        screen("labels", pa.table({"response_id": statements["subject_id"]}), statements, folder),
-        screen("preferences", pa.table({"pair_id": statements["subject_id"]}), statements, folder),
+        screen("labels", answers, statements, folder),
+        screen("preferences", pairs, statements, folder),
     ]
     return warehouse.rows("people_counts", {"screened": looked_at})
 

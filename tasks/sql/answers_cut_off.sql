@@ -1,5 +1,5 @@
 -- One row per responder of whose answers some were cut off because they were long enough, or were left out because their thinking did
--- not end. Card and gate count by it.
+-- not end; the share is that of answers kept or left out as unfinished thinking. Card and gate count by it.
 WITH answers AS (
     SELECT
         responder,

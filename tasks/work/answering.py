@@ -23,7 +23,7 @@ from tasks import warehouse
 from tasks.config import Model
 from tasks.engines.blocks import cut
 from tasks.engines.chat import TOO_LONG
-from tasks.engines.openai.replies import FORBIDDEN, NO_ACCESS
+from tasks.engines.openai.replies import FILTERS, FORBIDDEN, NO_ACCESS
 from tasks.errors import ModelError, StorageError
 from tasks.tables import Cost, Ref
 from tasks.work.job import Progress, Tell, main
@@ -44,7 +44,8 @@ class Answering(BaseModel, frozen=True):
     """One model, the rows it is to answer, and the store that its answers go to.
 
     `id` stands for the work as a whole, whatever part of it the store holds by now. The job stops after so many first rows
-    without an answer as it has `patience`, if they failed alike, and after `KINDS` times as many in any case.
+    without an answer as it has `patience`, if they failed alike, and after `KINDS` times as many in any case; and after `ALIKE`
+    first answers, or its patience if that is more, in which nothing is said.
     """
 
     id: str
@@ -73,15 +74,17 @@ class Answering(BaseModel, frozen=True):
         """Answer all pending rows on the cluster that this process is connected to, and put them into the store.
 
         Raises:
-            ModelError: the engine cannot start or go on, its first rows all failed alike, or it lets us ask nothing more.
+            ModelError: the engine cannot start or go on, its first rows all failed alike or say nothing, or it lets us ask nothing more.
             StorageError: the rows cannot be read any more, or a block cannot be written.
         """
         began, started = time.time(), time.monotonic()
-        rows, done, tokens, start = 0, 0, Cost(), None
+        rows, done, silent, tokens, start = 0, 0, 0, Cost(), None
         errors: Counter[str] = Counter()
         with closing(blocks(self)) as committed:
             for block in committed:
                 elapsed = time.monotonic() - started
+                if block["completions"] and is_unheard(rows, errors, silent):
+                    silent += silent_answers(block["completions"])
                 rows, done = rows + int(block["rows"]), done + 1
                 errors.update(map(without_length, map(str, block["errors"])))
                 tokens += Cost(
@@ -110,6 +113,12 @@ class Answering(BaseModel, frozen=True):
                         f"{self.name}: {self.model.title} answered none of the first {rows:,} requests: "
                         f"{cause}; mend the cause (address, key, name and settings of the model), run again"
                     )
+                enough = silent >= max(self.patience, ALIKE) and (rows == self.rows or done >= PLACES)
+                if enough and is_unheard(rows, errors, silent):
+                    raise ModelError(
+                        f"{self.name}: {self.model.title} said nothing in the first {rows:,} answers, which are empty or thinking "
+                        "alone; raise max_tokens or switch the thinking off, run again"
+                    )
 
 
 def shut_out(job: Answering, block: dict[str, Any], errors: Counter[str]) -> str | None:
@@ -134,6 +143,18 @@ def hopeless(job: Answering, rows: int, done: int, errors: Counter[str]) -> str 
     reasons = set(map(reason, sent))
     alike = len(reasons) == 1 and not reasons.pop().startswith(TOO_LONG)
     return sent.most_common(1)[0][0] if alike or sent.total() >= KINDS * job.patience else None
+
+
+def is_unheard(rows: int, errors: Counter[str], silent: int) -> bool:
+    """Whether a job has said nothing so far: all of its `rows` are errors, or are among so many `silent` answers."""
+    return rows == errors.total() + silent
+
+
+def silent_answers(completions: str) -> int:
+    """How many answers of a block say nothing, or no more than what the model thinks."""
+    block = {"completions": Ref(completions, 0, "")}
+    (found,) = warehouse.rows("completions_silent", block, filters=list(FILTERS))
+    return int(found["answers"])
 
 
 def reason(error: str) -> str:

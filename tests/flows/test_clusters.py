@@ -38,6 +38,7 @@ from tests.tasks.engines.endpoint_server import endpoint
 from tests.tasks.engines.odd_replies import http, says
 from tests.tasks.rows import make
 from tests.tasks.work.here import fill_here
+from tests.tasks.work.training import Training
 from tests.waiting import until
 
 BLOCK_ROWS = 8
@@ -91,6 +92,12 @@ def test_a_budget_of_tokens_stops_a_run_whose_endpoint_tells_none_and_says_that_
     assert f"~{cost.estimated_input_tokens:,} tokens in, ~{cost.estimated_output_tokens:,} out, ~" in describe_progress(
         work, heard[-1]
     )
+
+
+def test_progress_says_of_a_job_without_tokens_nothing_that_is_true_of_requests_alone() -> None:
+    job = Training(id="1", name="training", rows=2000, gpus=6, workers=3)
+    said = describe_progress(job, Progress(1000, Cost(start_seconds=3, seconds=50)))
+    assert said == "training: 1,000 of 2,000, started in 3 s, at work for 50 s"
 
 
 def test_tokens_that_were_told_and_such_as_are_estimated_stand_apart(capsys: pytest.CaptureFixture[str]) -> None:

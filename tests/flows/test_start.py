@@ -80,6 +80,18 @@ def test_an_address_of_a_server_with_which_prefect_cannot_be_imported_is_one_lin
     assert done.stderr == "error: PREFECT_API_URL: is no address of a server; mend it, or unset it\n"
 
 
+def test_a_setting_that_prefect_does_not_take_is_one_line() -> None:
+    environment = os.environ | {"PREFECT_LOGGING_LEVEL": "nonsense"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import flows"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: PREFECT_LOGGING_LEVEL: Prefect does not take it: Input should be 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'; "
+        "mend it, or unset it\n"
+    )
+
+
 @pytest.mark.parametrize(("said", "limit"), [({}, "120"), ({LIMIT: "7"}, "7")], ids=["by itself", "by the user"])
 def test_each_entry_point_has_the_limit_before_it_imports_prefect(
     tmp_path: Path, said: dict[str, str], limit: str

@@ -80,10 +80,11 @@ def test_what_is_asked_at_most_is_counted_of_each_responder_by_its_own_samples(c
         for responder, samples in zip(config.responders, (1, 3), strict=True)
     )
     diverse = config.diversity.model_copy(update={"alternatives": 2})
-    assert at_most(config.model_copy(update={"responders": (few, many), "diversity": diverse}), 10) == {
+    requests, pairs = at_most(config.model_copy(update={"responders": (few, many), "diversity": diverse}), 10)
+    assert pairs == 10 * (1 + 3)
+    assert requests == {
         "responses by scripted-a": 20,
         "responses by scripted-b": 40,
-        "pairs": 10 * (1 + 3),
         "labels by judge": 10 * (2 + 3) * 3,
         "preferences by judge": 10 * (1 + 3) * 6,
     }

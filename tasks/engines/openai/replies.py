@@ -93,7 +93,8 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
         # As floats: of an integer too long for Python nothing else would be read.
         reply = json.loads(body, parse_int=float)
     except (ValueError, RecursionError):
-        return {"error": describe("no JSON" if body.strip() else "nothing", status, body, hidden)}
+        fault = "no JSON" if body.strip() else "nothing"
+        return {"error": describe(fault, status, words(status, None, body), hidden)}
     if is_fault(reply):
         return read_fault("error", status, body, hidden)
     used = tokens_told(reply)
@@ -101,7 +102,7 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
     if text is None and (spelled(finish_reason or "") in FILTERS or thought_alone(reply)):
         text = ""
     if text is None:
-        return used | {"error": describe(instead_of_answer(reply), status, body, hidden)}
+        return used | {"error": describe(instead_of_answer(reply), status, words(status, reply, body), hidden)}
     choice = reply["choices"][0]
     return {
         "completion": whole(text),
@@ -118,7 +119,8 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
     own = str(found.get("code"))
     meant = int(own) if re.fullmatch("[45][0-9][0-9]", own) else status
     message = unquoted(" ".join(value for value in found.values() if isinstance(value, str)), hidden)
-    codes, told = list(map(spelled, codes_of(reply))), unquoted(words(status, body)[:MOST_BYTES], hidden)
+    codes, said = list(map(spelled, codes_of(reply))), words(status, reply, body)
+    told = unquoted(said, hidden)
     is_refused = (
         any(map(REFUSALS.fullmatch, codes))
         or REFUSING_WORDS.search(message)
@@ -126,7 +128,7 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
     )
     if is_refused and (meant < 300 or meant in MAY_REFUSE):
         return tokens_told(reply) | {"completion": "", "finish_reason": FILTERED}
-    if meant in (401, 402) or may_ask_no_more(body):
+    if meant in (401, 402) or may_ask_no_more(reply):
         fault = NO_ACCESS
     elif meant == 403:
         fault = FORBIDDEN
@@ -134,12 +136,11 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
         any(map(LONG.search, codes)) or (LONG_WORDS.search(told) and not ANSWER_WORDS.search(told))
     ):
         fault = TOO_LONG
-    return tokens_told(reply) | {"error": describe(fault, status, body, hidden)}
+    return tokens_told(reply) | {"error": describe(fault, status, said, hidden)}
 
 
-def may_ask_no_more(body: bytes) -> bool:
+def may_ask_no_more(reply: object) -> bool:
     """Whether a reply says that the key is wrong or the quota spent."""
-    reply = parsed(body)
     message = str(fault_in(reply).get("message"))
     return any(map(SHUT_OUT.fullmatch, map(spelled, codes_of(reply)))) or bool(SHUT_OUT_WORDS.search(message))
 
@@ -282,26 +283,26 @@ def tokens_of(entry: object) -> Iterator[tuple[str, float]]:
             yield token, logprob
 
 
-def describe(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> str:
+def describe(fault: str, status: int, said: str, hidden: Sequence[str]) -> str:
     """A fault with its status and what the endpoint said of it, in one short line."""
-    message = one_line(unescaped(words(status, body)[:MOST_BYTES]))
+    message = one_line(unescaped(said))
     message = NAME_OF_ONE.sub(lambda name: "…", unquoted(message, hidden))
     short = message if len(message) <= MOST_CHARACTERS else f"{message[: MOST_CHARACTERS - 1]}…"
     return f"{fault} (status {status})" + (f": {short}" if short else "")
 
 
-def words(status: int, body: bytes) -> str:
+def words(status: int, reply: object, body: bytes) -> str:
     """What a reply says of a fault. Beside a status of success it may be an answer in another form: that stays out."""
     refused = status >= 300
-    match parsed(body):
+    match reply:
         case {"error": {"message": str(message)}} | {"error": str(message)} | {"detail": str(message)}:
-            return message
+            return message[:MOST_BYTES]
         case {"message": str(message)} if refused:
-            return message
+            return message[:MOST_BYTES]
         case {"base_resp": {"status_msg": str(message)}}:
-            return message
+            return message[:MOST_BYTES]
         case {"error": {} | [*_] as fault}:
-            return json.dumps(fault, ensure_ascii=False)
+            return json.dumps(fault, ensure_ascii=False)[:MOST_BYTES]
     page = body[:MOST_BYTES].decode("utf-8", "replace")
     return TAGS.sub(" ", page) if refused or PAGE.match(page) else ""
 

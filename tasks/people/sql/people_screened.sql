@@ -8,26 +8,76 @@ WITH statements AS (
     QUALIFY row_number() OVER (PARTITION BY id ORDER BY updated_at DESC, file ASC) = 1
 ),
 
-known AS (
-    SELECT DISTINCT COLUMNS('^(response|pair)_id$') AS known_id
+ids AS (
+    SELECT COLUMNS('^(response|pair)_id$') AS subject_id
     FROM subjects
+),
+
+known AS (
+    SELECT DISTINCT subject_id
+    FROM ids
+    SEMI JOIN statements USING (subject_id)
+),
+
+unknown AS (
+    SELECT DISTINCT prompt_id
+    FROM statements
+    ANTI JOIN known USING (subject_id)
+),
+
+shown AS (
+    SELECT
+        COLUMNS('^(response|pair)_id$') AS subject_id,
+        prompt,
+        responder,
+        COLUMNS('^response(_0)?$') AS first_text,
+        COLUMNS('^response(_1)?$') AS second_text
+    FROM subjects
+    SEMI JOIN unknown USING (prompt_id)
+),
+
+-- Before 2026-12 an answer was released, and shown to people, as its plain text. An id that no answer has as it came is that of
+-- the one answer, or pair, whose plain text has it; of a pair, whichever of the two came first then.
+plain AS (
+    SELECT
+        subject_id,
+        responder,
+        response_id(prompt, normalise_text(first_text)) AS first_id,
+        response_id(prompt, normalise_text(second_text)) AS second_id
+    FROM shown
+),
+
+known_by_plain_text AS (
+    SELECT
+        if(
+            $what = 'labels', first_id, pair_id(responder, least(first_id, second_id), greatest(first_id, second_id))
+        ) AS known_as,
+        any_value(subject_id) AS subject_id,
+        bool_or(first_id > second_id) AS is_turned
+    FROM plain
+    GROUP BY known_as
+    HAVING count(DISTINCT subject_id) = 1
 ),
 
 tried AS (
     SELECT
-        statements.*,
+        statements.* REPLACE (
+            coalesce(known_by_plain_text.subject_id, statements.subject_id) AS subject_id,
+            statements.flipped <> coalesce(known_by_plain_text.is_turned, FALSE) AS flipped
+        ),
         list_distinct(statements.harm_category) AS categories,
         try_cast(statements.severity[1] AS TINYINT) AS level,
         statements.safety = ['safe'] AS is_safe,
         CASE
             WHEN statements.fault IS NOT NULL THEN statements.fault
-            WHEN known.known_id IS NULL AND $what = 'labels' THEN 'unknown answer'
-            WHEN known.known_id IS NULL THEN 'unknown pair'
+            WHEN coalesce(known.subject_id, known_by_plain_text.subject_id) IS NULL
+                THEN if($what = 'labels', 'unknown answer', 'unknown pair')
             WHEN coalesce(statements.rubric <> $rubric, TRUE) THEN 'other rubric version'
             WHEN statements.found_id <> statements.subject_id THEN 'edited task'
         END AS task_problem
     FROM statements
-    LEFT JOIN known ON statements.subject_id = known.known_id
+    LEFT JOIN known ON statements.subject_id = known.subject_id
+    LEFT JOIN known_by_plain_text ON known.subject_id IS NULL AND statements.subject_id = known_by_plain_text.known_as
 ),
 
 valued AS (

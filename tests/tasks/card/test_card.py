@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from expectations.loading import load_card
+from expectations.rules import SQL
 from tasks import warehouse
 from tasks.card.annotators import category_dots, matrix
 from tasks.card.biases import own_answers, same_models, wilson
@@ -471,6 +472,13 @@ def test_a_card_says_how_many_answers_of_each_responder_were_cut_off() -> None:
     found = warehouse.rows("answers_cut_off", inputs)
     assert [tuple(row.values()) for row in found] == [("c", 1, 1, 0, 1.0), ("d", 1, 0, 1, 1.0), ("a", 4, 2, 1, 0.75)]
     assert "| a | 4 | 2 | 1 | 0.750 |" in markdown_table(found)
+    limits = pa.table({"severity": ["warning"], "at_most": [0.8]})
+    with warehouse.connect({"answers_cut_off": pa.Table.from_pylist(found), "limits": limits}) as connection:
+        warned = connection.execute((SQL / "release_cut_off.sql").read_text(), {"severity": "warning"}).fetchall()
+    assert [row[-1].split(",")[:2] for row in warned] == [
+        ["c: 1 of 1 answers", " kept or left out as unfinished thinking"],
+        ["d: 1 of 1 answers", " kept or left out as unfinished thinking"],
+    ]
 
 
 def test_a_card_says_how_many_kept_answers_the_embedder_read_in_part(config: Config, tables: dict[str, Any]) -> None:

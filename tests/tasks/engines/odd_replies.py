@@ -98,6 +98,7 @@ ANSWERS |= {
         "",
     ),
     "thought alone, not shown": (http(chat({"role": "assistant"}, finish_reason="MAX_TOKENS")), ""),
+    "thought that does not end": (http(says("<think>\nHm.", finish_reason="length")), "<think>\nHm."),
     "thought, then an answer": (http(chat({"content": "Yes.", "reasoning_content": "Hm."})), "Yes."),
 }
 """Of models that think apart from their answer."""

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,9 +16,16 @@ from hypothesis import strategies as st
 
 from tasks import warehouse
 from tasks.engines.blocks import completions
-from tasks.engines.openai.replies import CUT, MOST_CHARACTERS, describe, read_reply
+from tasks.engines.openai import replies
+from tasks.engines.openai.replies import CUT, MOST_CHARACTERS, read_fault, read_reply
 from tasks.identity import macro_definitions
 from tests.tasks.engines.odd_replies import says
+
+
+def describe(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> str:
+    """A fault in the words of such a reply."""
+    return replies.describe(fault, status, replies.words(status, replies.parsed(body), body), hidden)
+
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=40)
 JSON = st.recursive(
@@ -194,3 +201,17 @@ def test_a_prompt_in_signs_that_are_words_is_not_quoted() -> None:
     body = json.dumps({"error": {"message": f"refused: {prompt[3:]}"}}, ensure_ascii=False).encode()
     said = describe("x", 400, body, [prompt])
     assert prompt[5:] not in said
+
+
+def test_a_fault_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies: list[bytes | str] = []
+    parse = replies.parsed
+
+    def parsed(body: bytes | str) -> object:
+        bodies.append(body)
+        return parse(body)
+
+    monkeypatch.setattr(replies, "parsed", parsed)
+    body = json.dumps({"error": {"message": "no such model", "code": "model_not_found"}}).encode()
+    assert read_fault("NotFoundError", 404, body, [])["error"] == "NotFoundError (status 404): no such model"
+    assert bodies == [body]

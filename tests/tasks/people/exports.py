@@ -20,15 +20,19 @@ def hashed(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+ASKED = {"prompt_id": hashed(PROMPT), "prompt": PROMPT}
+
+
 def answer(response: str = ANSWERS[0]) -> Row:
-    return {"response_id": hashed(hashed(PROMPT) + response), "prompt": PROMPT, "response": response}
+    return {"response_id": hashed(hashed(PROMPT) + response), **ASKED, "response": response}
 
 
-def pair() -> Row:
-    first, second = (hashed(hashed(PROMPT) + text) for text in ANSWERS)
-    texts = dict(zip(("response_0", "response_1"), ANSWERS, strict=True))
+def pair(*answers: str) -> Row:
+    answers = answers or ANSWERS
+    first, second = (hashed(hashed(PROMPT) + text) for text in answers)
+    texts = dict(zip(("response_0", "response_1"), answers, strict=True))
     ids = {"responder": "r", "response_0_id": first, "response_1_id": second}
-    return {"pair_id": hashed(f"r {first} {second}"), "prompt": PROMPT, **ids, **texts}
+    return {"pair_id": hashed(f"r {first} {second}"), **ASKED, **ids, **texts}
 
 
 def subjects(what: str = "labels") -> pa.Table:

@@ -8,10 +8,10 @@ import pytest
 from tasks.errors import ReviewError
 from tasks.people.exports import pair_ids
 from tasks.people.people import What, people_verdicts, put, put_new
-from tasks.tables import Stage
+from tasks.tables import PAIRS, RESPONSES, Stage
 from tests.tasks.people import exports
 from tests.tasks.people.exports import SAFE, UNSAFE, annotation, answer_data, export, pair_data, result
-from tests.tasks.rows import Row, read
+from tests.tasks.rows import Row, make, read
 
 SERVER = "https://labels.example.com"
 
@@ -114,6 +114,44 @@ def test_of_two_states_of_one_time_one_was_edited_and_neither_counts(tmp_path: P
     stage = stage_of(tmp_path, export(annotation(UNSAFE)), export(annotation(SAFE)))
     assert kept(stage) == []
     assert reasons(stage) == {"edited annotation": 2}
+
+
+AS_IT_CAME = "With glue &\tthread. \r\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "meant"),
+    [
+        ([AS_IT_CAME, AS_IT_CAME], AS_IT_CAME),
+        ([AS_IT_CAME, exports.ANSWERS[0]], exports.ANSWERS[0]),
+        ([AS_IT_CAME, "With glue &  thread."], None),
+    ],
+)
+def test_an_answer_is_known_by_its_plain_text_too_where_no_other_one_has_it(
+    tmp_path: Path, answers: list[str], meant: str | None
+) -> None:
+    put(str(tmp_path), export(annotation(UNSAFE)), "export.json")
+    responses = make(RESPONSES, [exports.answer(text) for text in answers])
+    stage = people_verdicts("labels", responses, str(tmp_path), str(tmp_path / "tables"))
+    assert [row["subject_id"] for row in kept(stage)] == ([exports.answer(meant)["response_id"]] if meant else [])
+    assert reasons(stage) == ({} if meant else {"unknown answer": 1})
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("form", ["{} ", "{}\n", " {}", "\n{}"])
+def test_a_choice_between_plain_texts_follows_the_answer_whichever_is_first_now(
+    tmp_path: Path, form: str, flipped: bool
+) -> None:
+    texts = sorted(
+        (form.format(exports.ANSWERS[0]), exports.ANSWERS[1]), key=lambda text: exports.answer(text)["response_id"]
+    )
+    data = pair_data(flipped)
+    put(str(tmp_path), export(annotation(result(overall=["A"])), data=data), "export.json")
+    pairs = make(PAIRS, [exports.pair(*texts)])
+    (row,) = kept(people_verdicts("preferences", pairs, str(tmp_path), str(tmp_path / "tables")))
+    assert row["subject_id"] == exports.pair(*texts)["pair_id"]
+    assert texts[row["winner"]].strip() == data["answer_a"]
+    assert row["flipped"] == (texts[0].strip() != data["answer_a"])
 
 
 def test_what_was_said_when_answers_had_the_published_digest_as_id_is_read(tmp_path: Path) -> None:

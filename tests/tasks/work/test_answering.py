@@ -129,6 +129,28 @@ def test_a_job_whose_first_requests_all_fail_alike_stops_and_says_why(
     assert set(odd.served.asked.values()) == {1}
 
 
+@pytest.mark.parametrize("name", ["empty content", "thought alone, not shown", "thought that does not end"])
+def test_a_job_whose_first_answers_all_say_nothing_stops_and_says_what_to_do(
+    tmp_path: Path, odd: Odd, name: str
+) -> None:
+    odd.choose = lambda question: name
+    with pytest.raises(ModelError) as raised:
+        answer(odd, tmp_path, questions(MANY))
+    assert str(raised.value) == (
+        "answers: thinker said nothing in the first 32 answers, which are empty or thinking alone; "
+        "raise max_tokens or switch the thinking off, run again"
+    )
+    assert odd.served.asked.total() == ALIKE
+
+
+def test_answers_that_say_nothing_stop_no_job_with_another_answer_and_no_smaller_one(tmp_path: Path, odd: Odd) -> None:
+    asked = questions(2 * ALIKE)
+    good = asked[::BLOCK_ROWS]
+    odd.choose = lambda question: None if question in good else "thought alone, not shown"
+    assert answer(odd, tmp_path, asked)[0].rows == len(asked)
+    assert answer(odd, tmp_path, questions(ALIKE - 1, "Whose are"))[0].rows == ALIKE - 1
+
+
 def test_a_job_that_stops_asks_no_more_of_its_cluster(tmp_path: Path, cluster: RunJob, odd: Odd) -> None:
     told: list[int] = []
 
