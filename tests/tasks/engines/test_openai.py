@@ -196,6 +196,7 @@ ENDS = {
     "thought alone, as DeepSeek shows it": "length",
     "thought alone, as a part": "length",
     "thought alone, not shown": "MAX_TOKENS",
+    "thought that does not end": "length",
     "filtered with a colon": "content_filter: PROHIBITED_CONTENT",
 }
 """How answers end that neither end by themselves nor by the word of OpenAI."""
