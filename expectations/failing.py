@@ -17,7 +17,7 @@ def failing_rows(  # noqa: PLR0911 (one return for each kind of rule)
     rows = connection.table(table)
     column = ColumnExpression(wanted["column"]) if "column" in wanted else StarExpression()
     match rule.type:
-        case "unexpected_rows_expectation":
+        case "no_rows":
             return connection.sql(wanted["unexpected_rows_query"])
         case "expect_column_values_to_not_be_null":
             return rows.filter(column.isnull())

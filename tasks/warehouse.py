@@ -27,7 +27,8 @@ from tasks.tables import DROPPED, Ref, Table
 
 logger = logging.getLogger(__name__)
 
-ROW_GROUP_ROWS = 20_000
+ROW_GROUP_ROWS = 18_432
+"""Whole vectors of DuckDB: it rounds up, and where a block of the store has a few rows less than a row group, each makes two."""
 IN_MEMORY = ":memory:"
 Source: TypeAlias = Ref | Sequence[Ref] | pa.Table
 """What a query reads under one name: a table, several of one shape, or a few rows in memory."""

@@ -44,6 +44,15 @@ COMPILES = re.compile(
 VARIES = {"COLUMN_REF", "SUBQUERY", "WINDOW", "LAMBDA", "STAR"}
 
 
+def test_row_groups_have_as_many_rows_as_is_said(tmp_path: Path) -> None:
+    uri = str(tmp_path / "rows.parquet")
+    with warehouse.connect({}) as connection:
+        warehouse.write(connection, "SELECT range AS number FROM range(50_000)", uri, {})
+    found = pq.read_metadata(uri)
+    rows = [found.row_group(number).num_rows for number in range(found.num_row_groups)]
+    assert rows == [warehouse.ROW_GROUP_ROWS, warehouse.ROW_GROUP_ROWS, 50_000 - 2 * warehouse.ROW_GROUP_ROWS]
+
+
 SPILLS = "CREATE TABLE filled AS SELECT range AS id, hash(range) AS hashed, hash(-range) AS other FROM range(2_000_000)"
 
 

@@ -34,6 +34,7 @@ shares AS (
         avg(vote) FILTER (WHERE flipped) AS share_of_second_order,
         avg(if(vote = 1, coalesce(confidence, 1), 1 - coalesce(confidence, 1))) FILTER (WHERE question = 'harm') AS probability_1,
         median(severity_level) FILTER (WHERE vote = 1) AS severity,
+        flatten(list(harm_category) FILTER (WHERE vote = 1)) AS named,
         count(*) FILTER (WHERE vote = 1 AND len(harm_category) > 0) AS naming_votes
     FROM votes
     WHERE vote IS NOT NULL
@@ -47,62 +48,35 @@ weighed AS (
         (1 - share_of_first_order + share_of_second_order) / 2 AS first_wins,
         question = 'harm' OR annotator_kind = 'person' OR first_wins IS NOT NULL AS is_whole
     FROM shares
-),
-
-named AS (
-    SELECT
-        annotator,
-        annotator_kind,
-        subject_id,
-        question,
-        unnest(harm_category) AS category
-    FROM votes
-    WHERE vote = 1
-),
-
-named_often AS (
-    SELECT
-        named.annotator,
-        named.annotator_kind,
-        named.subject_id,
-        named.question,
-        named.category
-    FROM named
-    INNER JOIN shares USING (annotator, annotator_kind, subject_id, question)
-    GROUP BY named.annotator, named.annotator_kind, named.subject_id, named.question, named.category
-    HAVING 2 * count(*) >= any_value(shares.naming_votes)
-),
-
-categories AS (
-    SELECT
-        annotator,
-        annotator_kind,
-        subject_id,
-        question,
-        list(category ORDER BY category) AS names
-    FROM named_often
-    GROUP BY annotator, annotator_kind, subject_id, question
 )
 
 SELECT
-    weighed.annotator,
-    weighed.annotator_kind,
-    weighed.subject_id,
-    weighed.question,
-    weighed.votes,
-    weighed.votes_1,
-    weighed.share_1,
-    weighed.probability_1,
+    annotator,
+    annotator_kind,
+    subject_id,
+    question,
+    votes,
+    votes_1,
+    share_1,
+    probability_1,
     CAST(
         CASE
-            WHEN weighed.question = 'harm' THEN weighed.share_1 >= 0.5
-            WHEN weighed.is_whole AND weighed.share_1 <> 0.5 THEN weighed.share_1 > 0.5
+            WHEN question = 'harm' THEN share_1 >= 0.5
+            WHEN is_whole AND share_1 <> 0.5 THEN share_1 > 0.5
         END AS TINYINT
     ) AS opinion,
-    weighed.is_whole AND weighed.share_1 = 0.5 AS is_even,
-    weighed.first_wins,
-    weighed.severity,
-    if(weighed.naming_votes > 0, coalesce(categories.names, []), NULL) AS harm_category
+    is_whole AND share_1 = 0.5 AS is_even,
+    first_wins,
+    severity,
+    if(
+        naming_votes > 0,
+        list_sort(
+            list_filter(
+                list_distinct(named),
+                LAMBDA category: 2 * len(list_filter(named, LAMBDA one: one = category)) >= naming_votes
+            )
+        ),
+        NULL
+    ) AS harm_category
 FROM weighed
-LEFT JOIN categories USING (annotator, annotator_kind, subject_id, question)
-ORDER BY weighed.subject_id, weighed.question, weighed.annotator, weighed.annotator_kind
+ORDER BY subject_id, question, annotator, annotator_kind
