@@ -18,10 +18,13 @@ from infra.terminal import terminal
 from tasks import warehouse
 from tasks.errors import StorageError, one_line
 from tasks.people.exports import exported
-from tasks.release.manifest import NAME, lineage, misfits, newest_published, read_manifest, versions
+from tasks.release.manifest import NAME, PUBLISHED, lineage, misfits, newest_published, order, read_manifest, versions
 
 logger = logging.getLogger(__name__)
 
+FOLDERS = ("releases", "claims", "tables", "people")
+"""A storage has one of them at least."""
+MISSING = "was published and is missing; restore it, or delete its file in claims/ too"
 Fault = tuple[str, str]
 """An address below the storage, and what is wrong there."""
 
@@ -34,7 +37,7 @@ def faults(root: str) -> Iterator[Fault]:
 
 
 def faults_of_releases(root: str) -> Iterator[Fault]:
-    """Broken pointers and manifests, releases that nobody published, and files that are not what their manifest says."""
+    """Broken pointers and manifests, releases that are gone or that nobody published, and files that are not as published."""
     there = versions(root)
     if not storage.exists(storage.join(root, "releases", "latest.json")) and (newest := newest_published(root)):
         yield "releases/latest.json", f"is missing; restore it: {newest.model_dump_json()}"
@@ -43,12 +46,16 @@ def faults_of_releases(root: str) -> Iterator[Fault]:
     except StorageError as error:
         yield "releases/latest.json", str(error)
         known = dict.fromkeys(there)
-    yield from ((f"releases/{version}", "was published and is missing") for version in known.keys() - set(there))
+    published = known.keys() | claimed(root)
+    for version in sorted(published - set(there), key=order):
+        yield f"releases/{version}", MISSING
     for version in there:
         folder = storage.join(root, "releases", version)
         if version not in known:
             if storage.exists(storage.join(folder, NAME)):
                 yield f"releases/{version}", "was never published, or latest.json was moved back; delete it if so"
+            elif version in published:  # a store may keep an empty folder
+                yield f"releases/{version}", MISSING
             continue
         try:
             files = read_manifest(folder, known[version])["files"]
@@ -57,6 +64,12 @@ def faults_of_releases(root: str) -> Iterator[Fault]:
             continue
         logger.info("release %s: %d files", version, len(files))
         yield from ((f"releases/{version}", misfit) for misfit in misfits(folder, files))
+
+
+def claimed(root: str) -> set[str]:
+    """The versions whose claims say that they were published: they say it where releases and pointer are gone."""
+    claims = [uri for uri in storage.listing(storage.join(root, "claims")) if not storage.is_unfinished(uri)]
+    return {uri.rsplit("/", 1)[-1] for uri in claims if storage.read_bytes(uri) == PUBLISHED}
 
 
 def faults_of_tables(root: str) -> Iterator[Fault]:
@@ -85,9 +98,9 @@ def main(address: str) -> None:
         if fault := storage.root_fault(address):
             raise StorageError(f"{address}: {fault}")
         root = storage.resolve(address)
-        if not storage.exists(root):
-            raise StorageError(f"{address}: nothing stands there; set STORAGE")
         with warehouse.reading(root):
+            if not any(storage.exists(storage.join(root, folder)) for folder in FOLDERS):
+                raise StorageError(f"{address}: is no storage; set STORAGE to one")
             for where, what in faults(root):
                 table.add_row(Text(one_line(where)), Text(one_line(what)))
     except StorageError as error:

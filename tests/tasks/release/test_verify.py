@@ -20,7 +20,10 @@ def verify(root: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_verify_says_what_does_not_fit_and_its_exit_code_says_whether_anything_does(tmp_path: Path) -> None:
     root = tmp_path / "storage"
-    assert verify(root).returncode == 2
+    (root / "of somebody else").mkdir(parents=True)
+    asked = verify(root)
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert asked.stderr == f"error: {root}: is no storage; set STORAGE to one\n"
     made = releases.release(str(root))
     assert verify(root).returncode == 0
     (Path(made.uri) / "README.md").unlink()
@@ -72,3 +75,11 @@ def test_verify_goes_on_behind_a_broken_pointer(root: str) -> None:
     storage.write_bytes(f"{root}/releases/latest.json", b"{}")
     storage.remove(f"{made.uri}/README.md")
     assert [where for where, _ in faults(root)] == ["releases/latest.json", f"releases/{made.version}"]
+
+
+def test_verify_misses_releases_that_were_deleted_with_their_pointer(root: str) -> None:
+    made = [releases.release(root, name) for name in ("mine", "theirs")]
+    storage.remove(f"{root}/releases")
+    assert [where for where, _ in faults(root)] == [f"releases/{release.version}" for release in made]
+    storage.remove(f"{root}/claims")
+    assert not list(faults(root))
