@@ -8,7 +8,7 @@ read to their end, exports of people are held to their names. Run as `python -m 
 import hashlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.table import Table
 from rich.text import Text
@@ -32,12 +32,20 @@ Fault = tuple[str, str]
 def faults(root: str) -> Iterator[Fault]:
     """All faults of the storage at `root`; raises StorageError where it cannot be read."""
     yield from faults_of_releases(root)
-    yield from faults_of_tables(root)
-    yield from faults_of_people(root)
+    yield from faults_of_files(root, "tables", ".parquet", fault_of_table)
+    yield from faults_of_files(root, "people", ".json", fault_of_export)
 
 
 def faults_of_releases(root: str) -> Iterator[Fault]:
     """Broken pointers and manifests, releases that are gone or that nobody published, and files that are not as published."""
+    claimed = set[str]()
+
+    def look(uri: str) -> None:
+        """A claim says that its release was published where the release is gone, and the pointer too."""
+        if not storage.is_unfinished(uri) and storage.read_bytes(uri) == PUBLISHED:
+            claimed.add(uri.rsplit("/", 1)[-1])
+
+    yield from faults_of_files(root, "claims", "", look)
     there = versions(root)
     if not storage.exists(storage.join(root, "releases", "latest.json")) and (newest := newest_published(root)):
         yield "releases/latest.json", f"is missing; restore it: {newest.model_dump_json()}"
@@ -46,7 +54,7 @@ def faults_of_releases(root: str) -> Iterator[Fault]:
     except StorageError as error:
         yield "releases/latest.json", str(error)
         known = dict.fromkeys(there)
-    published = known.keys() | claimed(root)
+    published = known.keys() | claimed
     for version in sorted(published - set(there), key=order):
         yield f"releases/{version}", MISSING
     for version in there:
@@ -59,36 +67,42 @@ def faults_of_releases(root: str) -> Iterator[Fault]:
             continue
         try:
             files = read_manifest(folder, known[version])["files"]
+            logger.info("release %s: %d files", version, len(files))
+            yield from ((f"releases/{version}", misfit) for misfit in misfits(folder, files))
         except StorageError as error:
             yield f"releases/{version}", str(error)
-            continue
-        logger.info("release %s: %d files", version, len(files))
-        yield from ((f"releases/{version}", misfit) for misfit in misfits(folder, files))
 
 
-def claimed(root: str) -> set[str]:
-    """The versions whose claims say that they were published: they say it where releases and pointer are gone."""
-    claims = [uri for uri in storage.listing(storage.join(root, "claims")) if not storage.is_unfinished(uri)]
-    return {uri.rsplit("/", 1)[-1] for uri in claims if storage.read_bytes(uri) == PUBLISHED}
-
-
-def faults_of_tables(root: str) -> Iterator[Fault]:
-    """Tables that cannot be read to their end."""
-    found = storage.listing(storage.join(root, "tables"), ".parquet")
-    logger.info("%d tables", len(found))
+def faults_of_files(root: str, folder: str, suffix: str, look: Callable[[str], str | None]) -> Iterator[Fault]:
+    """What `look` says of the files below a folder of the storage; one that cannot be read is told and hides no other."""
+    try:
+        found = storage.listing(storage.join(root, folder), suffix)
+    except OSError as error:
+        yield folder, f"cannot be read ({warehouse.reason(error)}); mend it"
+        return
+    logger.info("%s: %d files", folder, len(found))
     for uri in found:
-        if not warehouse.is_whole(uri):
-            yield uri.removeprefix(f"{root}/"), "cannot be read; delete it, the next run makes it again"
+        try:
+            fault = look(uri)
+        except OSError as error:
+            fault = f"cannot be read ({warehouse.reason(error)}); restore it"
+        if fault:
+            yield uri.removeprefix(f"{root}/"), fault
 
 
-def faults_of_people(root: str) -> Iterator[Fault]:
-    """Exports that are none, or are not what they were taken in as."""
-    for uri in storage.listing(storage.join(root, "people"), ".json"):
-        content, name = storage.read_bytes(uri), uri.rsplit("/", 1)[-1]
-        if exported(content) is None:
-            yield f"people/{name}", "is no export of Label Studio; restore it"
-        elif len(name) == len(".json") + 64 and name != f"{hashlib.sha256(content).hexdigest()}.json":
-            yield f"people/{name}", "was changed after it was taken in; restore it"
+def fault_of_table(uri: str) -> str | None:
+    """What is wrong with a table that cannot be read to its end."""
+    return None if warehouse.is_whole(uri) else "cannot be read; delete it, the next run makes it again"
+
+
+def fault_of_export(uri: str) -> str | None:
+    """What is wrong with an export that is none, or is not what it was taken in as."""
+    content, name = storage.read_bytes(uri), uri.rsplit("/", 1)[-1]
+    if exported(content) is None:
+        return "is no export of Label Studio; restore it"
+    if len(name) == len(".json") + 64 and name != f"{hashlib.sha256(content).hexdigest()}.json":
+        return "was changed after it was taken in; restore it"
+    return None
 
 
 def main(address: str) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from infra import storage
+from tasks.errors import StorageError
+from tasks.people.people import files
 from tasks.release.verify import faults
 from tests.conftest import ROOT
 from tests.tasks.release import releases
@@ -83,3 +86,29 @@ def test_verify_misses_releases_that_were_deleted_with_their_pointer(root: str) 
     assert [where for where, _ in faults(root)] == [f"releases/{release.version}" for release in made]
     storage.remove(f"{root}/claims")
     assert not list(faults(root))
+
+
+def test_a_file_that_cannot_be_read_is_told_by_its_path_and_hides_no_other(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    old, latest = (releases.release(root, name) for name in ("mine", "theirs"))
+    storage.remove(f"{old.uri}/README.md")
+    for link in (f"{old.uri}/README.md", *(f"{root}/{path}" for path in ("claims/a", "tables/a.parquet", "people/a.json"))):
+        Path(link).parent.mkdir(exist_ok=True)
+        Path(link).symlink_to("/nowhere")
+    storage.remove(f"{old.uri}/charts/order.svg")
+    storage.write_bytes(f"{latest.uri}/README.md", b"")
+    for path in ("tables/b.parquet", "people/b.json"):
+        storage.write_bytes(f"{root}/{path}", b"{")
+    found = list(faults(root))
+    assert [where for where, _ in found] == [
+        "claims/a",
+        *[f"releases/{old.version}"] * 2,
+        f"releases/{latest.version}",
+        "tables/a.parquet",
+        "tables/b.parquet",
+        "people/a.json",
+        "people/b.json",
+    ]
+    assert found[1][1] == "README.md cannot be read (No such file or directory)"
+    with pytest.raises(StorageError, match=r"people/a\.json: cannot be read: No such file"):
+        files(root)
