@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 
 from flows.preferences_to_candidate import Examined
-from flows.running.reports import describe, markdown_table
+from flows.running.reports import describe, markdown_table, quoted
 from flows.running.waiting import can_wait, fired, suspend
 from tasks.config import Approval, Config
 from tasks.errors import NotApproved, one_line
@@ -110,7 +110,7 @@ def describe_candidate(config: Config, approval: Approval, examined: Examined, r
     """The page for the person: what would change, how sure it is, what the gate warns of."""
     candidate, latest = examined.candidate, published(root)
     warnings = [
-        f"- `{r.suite}.{r.rule}`: {'' if r.failing is None else f'{r.failing:,} rows. '}{r.said}"
+        f"- `{r.suite}.{r.rule}`: {'' if r.failing is None else f'{r.failing:,} rows. '}{quoted(r.said)}"
         for r in examined.outcome.results
         if r.outcome != "passed"
     ]

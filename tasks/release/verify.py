@@ -11,12 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 
 from rich.table import Table
-from rich.text import Text
 
 from infra import storage
 from infra.terminal import terminal
 from tasks import warehouse
-from tasks.errors import StorageError, one_line
+from tasks.errors import StorageError
 from tasks.people.exports import exported
 from tasks.release.manifest import NAME, PUBLISHED, lineage, misfits, newest_published, order, read_manifest, versions
 
@@ -116,11 +115,11 @@ def main(address: str) -> None:
             if not any(storage.exists(storage.join(root, folder)) for folder in FOLDERS):
                 raise StorageError(f"{address}: is no storage; set STORAGE to one")
             for where, what in faults(root):
-                table.add_row(Text(one_line(where)), Text(one_line(what)))
+                table.add_row(where, what)
     except StorageError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
-    terminal().print(table if table.row_count else f"{one_line(root)}: all is as it was written", soft_wrap=True)
+    terminal().print(table if table.row_count else f"{root}: all is as it was written", soft_wrap=True)
     sys.exit(1 if table.row_count else 0)
 
 
