@@ -236,6 +236,17 @@ def test_a_lock_that_says_nothing_is_held_all_the_same_and_taken_when_it_is_not(
         assert still_held()
 
 
+def test_a_link_in_the_place_of_a_lock_is_refused_and_its_target_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    for target in ("precious", "absent"):
+        (tmp_path / ".lock").symlink_to(tmp_path / target)
+        with pytest.raises(OSError, match="symbolic links"), lock.exclusive(str(tmp_path)):
+            pass
+        (tmp_path / ".lock").unlink()
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not (tmp_path / "absent").exists()
+
+
 def test_a_folder_is_moved_whole(root: str) -> None:
     source, target = storage.join(root, "candidates", "a"), storage.join(root, "releases", "1")
     for name in ("data/b.parquet", "README.md", "manifest.json"):
