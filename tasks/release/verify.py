@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from rich.table import Table
 
 from infra import storage
-from infra.terminal import terminal
+from infra.terminal import stops_in_one_line, terminal
 from tasks import warehouse
 from tasks.errors import StorageError
 from tasks.people.exports import exported
@@ -104,6 +104,7 @@ def fault_of_export(uri: str) -> str | None:
     return None
 
 
+@stops_in_one_line()
 def main(address: str) -> None:
     """Print what does not fit; exit code 1 if anything does not, 2 if the storage cannot be read."""
     table = Table("where", "what does not fit")

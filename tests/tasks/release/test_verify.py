@@ -2,6 +2,7 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ import pytest
 from infra import storage
 from tasks.errors import StorageError
 from tasks.people.people import files
-from tasks.release.verify import faults
+from tasks.release.verify import faults, main
 from tests.conftest import ROOT
 from tests.tasks.release import releases
 
@@ -86,6 +87,20 @@ def test_verify_misses_releases_that_were_deleted_with_their_pointer(root: str) 
     assert [where for where, _ in faults(root)] == [f"releases/{release.version}" for release in made]
     storage.remove(f"{root}/claims")
     assert not list(faults(root))
+
+
+def test_ctrl_c_ends_verify_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: str) -> NoReturn:
+        raise KeyboardInterrupt
+
+    (tmp_path / "tables").mkdir()
+    monkeypatch.setattr("tasks.release.verify.faults", interrupted)
+    with pytest.raises(SystemExit) as raised:
+        main(str(tmp_path))
+    assert raised.value.code == 130
+    assert capsys.readouterr() == ("", "stopped by SIGINT\n")
 
 
 def test_a_file_that_cannot_be_read_is_told_by_its_path_and_hides_no_other(tmp_path: Path) -> None:
