@@ -259,15 +259,29 @@ def listing(uri: str, suffix: str = "") -> list[str]:
 
 
 def found_below(uri: str, suffix: str = "") -> dict[str, Info]:
-    """The files below `uri` that end in `suffix`, sorted by address."""
+    """The files below `uri` that end in `suffix`, sorted by address; raises OSError where one has a name that nothing takes."""
     fs, path = filesystem(uri)
     scheme = uri.split("://", 1)[0] + "://" if "://" in uri else ""
     # A store with folders of its own names an empty one as if it were a file.
-    return {
+    files = {
         scheme + found: info
         for found, info in sorted(fs.find(path, detail=True).items())
         if found.endswith(suffix) and found != path
     }
+    for file in files:
+        if not is_unicode(file):
+            name = os.fsencode(file.removeprefix(f"{uri}/"))
+            raise OSError(errno.EILSEQ, f"{name!r} is no name in UTF-8", file)
+    return files
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text: not where lone surrogates stand in it, or bytes that were no UTF-8 to begin with."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def look(uris: Iterable[str]) -> dict[str, Info]:

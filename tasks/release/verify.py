@@ -58,18 +58,22 @@ def faults_of_releases(root: str) -> Iterator[Fault]:
         yield f"releases/{version}", MISSING
     for version in there:
         folder = storage.join(root, "releases", version)
-        if version not in known:
-            if storage.exists(storage.join(folder, NAME)):
-                yield f"releases/{version}", "was never published, or latest.json was moved back; delete it if so"
-            elif version in published:  # a store may keep an empty folder
-                yield f"releases/{version}", MISSING
-            continue
-        try:
-            files = read_manifest(folder, known[version])["files"]
-            logger.info("release %s: %d files", version, len(files))
-            yield from ((f"releases/{version}", misfit) for misfit in misfits(folder, files))
-        except StorageError as error:
-            yield f"releases/{version}", str(error)
+        if version in known:
+            yield from ((f"releases/{version}", what) for what in damage(folder, known[version]))
+        elif storage.exists(storage.join(folder, NAME)):
+            yield f"releases/{version}", "was never published, or latest.json was moved back; delete it if so"
+        elif version in published:  # a store may keep an empty folder
+            yield f"releases/{version}", MISSING
+
+
+def damage(folder: str, sha256: str | None) -> Iterator[str]:
+    """What in the folder of a release is not as it was published; `sha256` is that of its manifest, where it is known."""
+    try:
+        files = read_manifest(folder, sha256)["files"]
+        logger.info("%s: %d files", folder, len(files))
+        yield from misfits(folder, files)
+    except StorageError as error:
+        yield str(error)
 
 
 def faults_of_files(root: str, folder: str, suffix: str, look: Callable[[str], str | None]) -> Iterator[Fault]:

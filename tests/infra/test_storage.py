@@ -1,4 +1,5 @@
 import errno
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -245,6 +246,15 @@ def test_a_link_in_the_place_of_a_lock_is_refused_and_its_target_left_alone(tmp_
         (tmp_path / ".lock").unlink()
     assert (tmp_path / "precious").read_text() == "mine"
     assert not (tmp_path / "absent").exists()
+
+
+def test_a_name_that_is_no_utf8_is_told_as_it_is_by_every_listing(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"/\xff\x1b[2J.json")).touch()
+    for listed in (storage.listing, storage.found_below):
+        assert not listed(str(tmp_path), ".parquet")
+        with pytest.raises(OSError, match=r"b'a/\\xff\\x1b\[2J\.json' is no name in UTF-8"):
+            listed(str(tmp_path), ".json")
 
 
 def test_a_folder_is_moved_whole(root: str) -> None:

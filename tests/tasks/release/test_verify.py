@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from hashlib import sha256
@@ -12,6 +13,7 @@ from infra import storage
 from tasks.errors import StorageError
 from tasks.people.people import files
 from tasks.release.verify import faults, main
+from tasks.work.store import compact
 from tests.conftest import ROOT
 from tests.tasks.release import releases
 
@@ -107,7 +109,10 @@ def test_a_file_that_cannot_be_read_is_told_by_its_path_and_hides_no_other(tmp_p
     root = str(tmp_path)
     old, latest = (releases.release(root, name) for name in ("mine", "theirs"))
     storage.remove(f"{old.uri}/README.md")
-    for link in (f"{old.uri}/README.md", *(f"{root}/{path}" for path in ("claims/a", "tables/a.parquet", "people/a.json"))):
+    for link in (
+        f"{old.uri}/README.md",
+        *(f"{root}/{path}" for path in ("claims/a", "tables/a.parquet", "people/a.json")),
+    ):
         Path(link).parent.mkdir(exist_ok=True)
         Path(link).symlink_to("/nowhere")
     storage.remove(f"{old.uri}/charts/order.svg")
@@ -127,3 +132,20 @@ def test_a_file_that_cannot_be_read_is_told_by_its_path_and_hides_no_other(tmp_p
     assert found[1][1] == "README.md cannot be read (No such file or directory)"
     with pytest.raises(StorageError, match=r"people/a\.json: cannot be read: No such file"):
         files(root)
+
+
+def test_a_name_that_is_no_utf8_is_one_line_and_stops_no_other_release(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    made = releases.release(root, "mine")
+    for folder in (made.uri, f"{root}/people", f"{root}/tables/completions/a"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for suffix in (b".json", b".parquet"):
+            Path(os.fsdecode(os.fsencode(folder) + b"/\xff" + suffix)).touch()
+    found = list(faults(root))
+    assert [where for where, _ in found] == [f"releases/{made.version}", "tables", "people"]
+    assert all(r"\xff." in what and "is no name in UTF-8" in what for _, what in found)
+    assert releases.release(root, "theirs").version != made.version
+    with pytest.raises(StorageError, match=r"people: cannot be read: b'\\xff\.json' is no name in UTF-8"):
+        files(root)
+    with pytest.raises(StorageError, match=r"completions/a: cannot be read: b'\\xff\.parquet' is no name in UTF-8"):
+        compact(f"{root}/tables")
