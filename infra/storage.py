@@ -107,6 +107,8 @@ def listed(schemes: Sequence[str]) -> str:
 
 def below(uri: str, folder: str) -> bool:
     """Whether the file that `uri` names is `folder` or stands in it: links on disk are followed, a chain ends in its file."""
+    if "\0" in uri or not is_unicode(uri):  # no file has such a name
+        return False
     inner, outer = (resolve(address.split("::")[-1] if SCHEME.match(address) else address) for address in (uri, folder))
     if "://" in inner or "://" in outer:
         if not inner.isprintable():  # some are left out of an address before it is asked for
