@@ -36,7 +36,7 @@ SHORTEST = 4
 """Characters of a secret that is looked for wherever it stands: fewer are in many words."""
 READ_FROM = ("s3", "gs", "gcs", "abfs", "abfss", "az", "https", "http", "hf", "file")
 """Schemes that files are read from. No others: some read whatever the file that they are given tells them to."""
-IN_FRONT = ("simplecache", "filecache", "blockcache", "zip", "tar")
+IN_FRONT = ("simplecache", "filecache", "zip", "tar")
 """Schemes that may stand in front of an address in a chain: a cache, an archive."""
 FILE = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
 """How an absolute local path begins that is written as a URI."""

@@ -164,6 +164,7 @@ def test_files_are_read_from_known_schemes(uri: str) -> None:
         "zip://in.csv::reference://p::/etc/passwd",
         "https://h/a::file:///etc/passwd",
         "simplecache::reference::file:///etc/passwd",
+        "blockcache::file:///data/a.csv",
         "ssh://h/a.csv",
         "ftp://h/a.csv",
         "file://host/a.csv",
