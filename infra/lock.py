@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from time import sleep
+from typing import TextIO
 
 from infra import storage
 
@@ -49,7 +50,7 @@ def exclusive(root: str) -> Iterator[StillHeld]:
 def flock(path: str) -> Iterator[StillHeld]:
     """Hold a lock of the kernel on the file at `path`."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "a+", encoding="utf-8", errors="replace") as file:
+    with opened(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -59,6 +60,15 @@ def flock(path: str) -> Iterator[StillHeld]:
         file.write(myself())
         file.flush()
         yield lambda: True
+
+
+def opened(path: str) -> TextIO:
+    """The file of a lock, made where there is none; raises OSError where a link stands there, whose target is no lock."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW, 0o666)
+
+    return open(path, "a+", encoding="utf-8", errors="replace", opener=opener)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from cyclonedx.schema import OutputFormat, SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
+from infra.terminal import stops_in_one_line
 from tasks.engines.checkpoints import embedded_digests
 from tasks.engines.embedded_models import GGUF, GGUF_SHA256
 
@@ -158,6 +159,7 @@ def bill(found: dict[Key, Found]) -> Bom:
     return bom
 
 
+@stops_in_one_line()
 def main(file: Path) -> None:
     """Write the document and say what is in it; end with one line, and nothing written, where it is not valid."""
     found = packages()

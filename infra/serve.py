@@ -10,6 +10,7 @@ import http.client
 import os
 import secrets
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -27,21 +28,33 @@ SECONDS_TO_ANSWER = 10.0
 
 def login(home: Path) -> str:
     """The login as `user:password`: that of the environment, or the one that is kept in `home`, made if there is none."""
-    if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        return given
     kept = home / "login"
     made = f"{USER}:{secrets.token_urlsafe(24)}"
+    given = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_home(home)
+        if given:
+            return given
         with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(made)
     except OSError as error:
-        if kept.is_file():
-            return known(kept)
+        if given or kept.is_file():
+            return given or known(kept)
         sys.exit(f"error: PREFECT_HOME {home}: cannot be written: {error.strerror}; set it to a folder that can")
     sys.stdout.write(f"The login of the Prefect server is {made}\nIt is kept in {kept}, and is not shown again.\n")
     sys.stdout.flush()
     return made
+
+
+def make_home(home: Path) -> None:
+    """Make the folder of a Prefect server one that only its owner can enter: its database holds the keys in Secret blocks.
+
+    Another user's stays as it is, and so does one that is there for everybody, as `/tmp` is; raises OSError.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = home.stat()
+    if found.st_mode & 0o077 and found.st_uid == os.getuid() and not found.st_mode & stat.S_ISVTX:
+        home.chmod(0o700)
 
 
 def known(kept: Path) -> str:

@@ -36,7 +36,7 @@ SHORTEST = 4
 """Characters of a secret that is looked for wherever it stands: fewer are in many words."""
 READ_FROM = ("s3", "gs", "gcs", "abfs", "abfss", "az", "https", "http", "hf", "file")
 """Schemes that files are read from. No others: some read whatever the file that they are given tells them to."""
-IN_FRONT = ("simplecache", "filecache", "blockcache", "zip", "tar")
+IN_FRONT = ("simplecache", "filecache", "zip", "tar")
 """Schemes that may stand in front of an address in a chain: a cache, an archive."""
 FILE = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
 """How an absolute local path begins that is written as a URI."""
@@ -107,6 +107,8 @@ def listed(schemes: Sequence[str]) -> str:
 
 def below(uri: str, folder: str) -> bool:
     """Whether the file that `uri` names is `folder` or stands in it: links on disk are followed, a chain ends in its file."""
+    if "\0" in uri or not is_unicode(uri):  # no file has such a name
+        return False
     inner, outer = (resolve(address.split("::")[-1] if SCHEME.match(address) else address) for address in (uri, folder))
     if "://" in inner or "://" in outer:
         if not inner.isprintable():  # some are left out of an address before it is asked for
@@ -259,15 +261,29 @@ def listing(uri: str, suffix: str = "") -> list[str]:
 
 
 def found_below(uri: str, suffix: str = "") -> dict[str, Info]:
-    """The files below `uri` that end in `suffix`, sorted by address."""
+    """The files below `uri` that end in `suffix`, sorted by address; raises OSError where one has a name that nothing takes."""
     fs, path = filesystem(uri)
     scheme = uri.split("://", 1)[0] + "://" if "://" in uri else ""
     # A store with folders of its own names an empty one as if it were a file.
-    return {
+    files = {
         scheme + found: info
         for found, info in sorted(fs.find(path, detail=True).items())
         if found.endswith(suffix) and found != path
     }
+    for file in files:
+        if not is_unicode(file):
+            name = os.fsencode(file.removeprefix(f"{uri}/"))
+            raise OSError(errno.EILSEQ, f"{name!r} is no name in UTF-8", file)
+    return files
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text: not where lone surrogates stand in it, or bytes that were no UTF-8 to begin with."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def look(uris: Iterable[str]) -> dict[str, Info]:

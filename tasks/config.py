@@ -4,6 +4,7 @@ In: a path, and the command line's prompts and storage where given. Out: `Config
 are refused by name. Paths stay as written; `infra.storage.resolve` makes them absolute where they are used.
 """
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -312,7 +313,8 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
         ConfigError: the file is missing, is not TOML, has an unknown key or an impossible value.
     """
     try:
-        values = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
+        # Without `..` before links are followed, as every other address, so that it is the file that a deployment was allowed.
+        values = tomllib.loads(Path(os.path.abspath(path)).read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError):
             raise ConfigError(f"{path}: {error.strerror}; give the path of a TOML configuration") from None

@@ -13,9 +13,8 @@
 Each message says what, where and what to do, in one line. Anything else that is raised is a bug and keeps its trace.
 """
 
-import unicodedata
-
 from infra.storage import without_credentials
+from infra.text import plain
 
 
 class SafePairsError(Exception):
@@ -67,4 +66,4 @@ class NotApproved(SafePairsError):
 
 def one_line(text: str) -> str:
     """Text without what ends a line, moves a cursor or turns the direction of writing."""
-    return " ".join("".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text).split())
+    return " ".join(plain(text).split())

@@ -14,7 +14,7 @@ from infra import storage
 from tasks.config import Config, Model
 from tasks.tables import COMPLETIONS, Stage, tables_by_name
 from tasks.work.answering import Answering
-from tasks.work.job import PROGRESS, Job
+from tasks.work.job import PROGRESS, Job, Progress
 from tasks.work.store import history, store_address
 
 QUESTIONS_IN_BOTH_ORDERS = 6
@@ -98,10 +98,13 @@ def foresee(work: Planned, model: Model, store: str) -> Planned:
         return work
     try:
         last = PROGRESS.validate_json(storage.read_bytes(known))
-    except (ValidationError, *storage.FAULTS):
+        return as_before(work, model, last) if last.rows > 0 else work
+    except (ValidationError, OverflowError, *storage.FAULTS):
         return work
-    if last.rows < 1:
-        return work
+
+
+def as_before(work: Planned, model: Model, last: Progress) -> Planned:
+    """The same with what it should take if each request takes what the `last` ones did; raises OverflowError if that is no number."""
     cost = last.cost
     seconds = cost.start_seconds + work.to_ask * cost.seconds / last.rows
     return replace(

@@ -161,7 +161,7 @@ def check_lock(root: str) -> None:
     file = storage.join(root, ".lock")
     with telling(f"{file}: cannot be opened", "delete it if nobody is at work there"):
         if os.path.lexists(file):
-            open(file, "a").close()
+            lock.opened(file).close()
     unlocked = telling(f"{root}: a file cannot be locked there (flock)", "mount it with locks")
     with unlocked, storage.tried_at(root) as probed, lock.flock(probed):
         pass

@@ -17,14 +17,14 @@ from pydantic import ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 
 from flows.preferences_to_candidate import Examined
-from flows.running.reports import describe, markdown_table
+from flows.running.reports import describe, markdown_table, quoted
 from flows.running.waiting import can_wait, fired, suspend
 from tasks.config import Approval, Config
 from tasks.errors import NotApproved, one_line
 from tasks.identity import digest
 from tasks.release.changes import changed_agreement, changed_rows, samples
 from tasks.release.manifest import published
-from tasks.release.release import Decision, Release
+from tasks.release.release import Decision, Release, hold_to
 
 COLUMNS, LINES_OF_A_SAMPLE = 96, 8
 REASONED: JsonDict = {
@@ -53,6 +53,7 @@ def ask_for_approval(config: Config, examined: Examined | Release, root: str) ->
 
     Raises:
         NotApproved: the person rejected, or this run cannot wait for one.
+        StorageError: a file was changed while the page was made, which may show it.
     """
     if config.approval is None or isinstance(examined, Release):
         return None
@@ -71,8 +72,10 @@ def ask_for_approval(config: Config, examined: Examined | Release, root: str) ->
             f"{release} was rejected by {decision.name}: {decision.reason}; {kept}: mend the cause and run again"
         )
     forget(key)
+    page = describe_candidate(config, config.approval, examined, root)
+    hold_to(candidate.uri, examined.files)
     create_markdown_artifact(
-        markdown=describe_candidate(config, config.approval, examined, root),
+        markdown=page,
         key="approval",
         description=f"Release {candidate.version} needs approval",
     )
@@ -110,7 +113,7 @@ def describe_candidate(config: Config, approval: Approval, examined: Examined, r
     """The page for the person: what would change, how sure it is, what the gate warns of."""
     candidate, latest = examined.candidate, published(root)
     warnings = [
-        f"- `{r.suite}.{r.rule}`: {'' if r.failing is None else f'{r.failing:,} rows. '}{r.said}"
+        f"- `{r.suite}.{r.rule}`: {'' if r.failing is None else f'{r.failing:,} rows. '}{quoted(r.said)}"
         for r in examined.outcome.results
         if r.outcome != "passed"
     ]

@@ -18,7 +18,7 @@ def load_credentials(config: Config) -> None:
     """Set what the configured block holds, if one is configured.
 
     Raises:
-        ConfigError: there is no such block, or its value is no object of texts.
+        ConfigError: there is no such block, or its value is no object of texts, or one of them cannot stand in the environment.
     """
     if config.credentials_block is None:
         return
@@ -34,4 +34,9 @@ def load_credentials(config: Config) -> None:
         raise ConfigError(
             f"credentials_block {name}: holds no JSON object of texts; give names and values of variables"
         )
-    os.environ.update(held)
+    try:
+        os.environ.update(held)
+    except (ValueError, OSError):
+        raise ConfigError(
+            f"credentials_block {name}: holds a name or a value that no variable can have; mend it on the Prefect server"
+        ) from None

@@ -22,7 +22,6 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from rich.table import Table
-from rich.text import Text
 
 from expectations.outcome import GateOutcome
 from infra import storage
@@ -38,6 +37,8 @@ from tasks.work.store import SECONDS_BETWEEN_REPORTS, speed
 
 logger = logging.getLogger(__name__)
 Given = ParamSpec("Given")
+PLAIN = re.compile(r"[\w .,:%()+~-]*")
+"""What neither Markdown nor HTML makes anything of."""
 
 
 def timed(make: Callable[Given, Stage]) -> Callable[Given, Stage]:
@@ -215,20 +216,24 @@ def describe(outcome: GateOutcome) -> str:
 def report_release(release: Release, stages: Sequence[Stage]) -> None:
     """Show the whole run as one page."""
     page = markdown_table([counts(stage) for stage in stages])
-    text = f"# Release {release.version}\n\n{release.said}\n\n`{release.uri}`\n\n{page}\n"
+    text = f"# Release {release.version}\n\n{quoted(release.said)}\n\n{quoted(release.uri)}\n\n{page}\n"
     text += f"\n{estimated}\n" if (estimated := untold(stages)) else ""
     if lacking := unanswered(release):
         text += f"\n## Requests without an answer\n\n{markdown_table(lacking)}\n"
     if failed := errors(stages):
-        # What a server said is code: neither Markdown nor HTML does anything in it.
-        quoted = [row | {"error": "`" + re.sub("[`|]", " ", row["error"]) + "`"} for row in failed]
-        text += f"\n## What engines said instead of answers\n\n{markdown_table(quoted)}\n"
+        text += f"\n## What engines said instead of answers\n\n{markdown_table(failed)}\n"
     create_markdown_artifact(markdown=text, key="release", description=f"Release {release.version}")
+
+
+def quoted(text: str) -> str:
+    """What others wrote, for a page: as code, unless it is nothing but text in Markdown and HTML too."""
+    return text if PLAIN.fullmatch(text) else "`" + re.sub("[`|]", " ", one_line(text)) + "`"
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows with the same names as a table in Markdown; there is at least one."""
-    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0]), *(" | ".join(row.values()) for row in rows)]
+    cells = [map(quoted, row.values()) for row in rows]
+    lines = [" | ".join(line) for line in (rows[0], ["---"] * len(rows[0]), *cells)]
     return "\n".join(f"| {line} |" for line in lines)
 
 
@@ -252,14 +257,13 @@ def print_summary(release: Release, stages: Sequence[Stage]) -> None:
         console.print(shares)
     failed = Table("model work", "error", "requests", title="said instead of answers", title_justify="left")
     for row in errors(stages):
-        failed.add_row(*map(Text, row.values()))
+        failed.add_row(*row.values())
     if failed.row_count:
         console.print(failed)
-    uri = one_line(release.uri)
-    root = uri.rsplit("/releases/", 1)[0]
+    root = release.uri.rsplit("/releases/", 1)[0]
     console.print(f"gate      {release.said}", soft_wrap=True)
-    console.print(f"release   {uri}", soft_wrap=True)
-    readme, docs = (shlex.quote(storage.join(uri, file)) for file in ("README.md", "gate/docs/index.html"))
+    console.print(f"release   {release.uri}", soft_wrap=True)
+    readme, docs = (shlex.quote(storage.join(release.uri, file)) for file in ("README.md", "gate/docs/index.html"))
     console.print(f"next      make sql STORAGE={shlex.quote(root)}", soft_wrap=True)
     console.print(f"          less {readme}", soft_wrap=True)
     console.print(f"          python -m webbrowser {docs}", soft_wrap=True)

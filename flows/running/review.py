@@ -27,7 +27,7 @@ from infra import storage as stores
 from infra.terminal import terminal
 from tasks import config as configs
 from tasks.config import Config, LabelStudio
-from tasks.errors import ConfigError, ReviewError, SafePairsError, one_line
+from tasks.errors import ConfigError, ReviewError, SafePairsError
 from tasks.people.people import counts, put, put_new
 from tasks.people.review import HIDDEN, KINDS, Kind, Project, interface_of, is_of, latest, tasks_of, title
 from tasks.warehouse import reason
@@ -152,7 +152,7 @@ def take_in(root: str, files: Sequence[str]) -> None:
         except (*stores.FAULTS, ValueError, ImportError) as error:
             raise ReviewError(f"{file}: cannot be read: {reason(error)}; give the path of an export") from None
         kept = put(root, content, file)
-        terminal().print(f"taken in  {one_line(stores.shown(file))} as {one_line(kept)}", soft_wrap=True)
+        terminal().print(f"taken in  {stores.shown(file)} as {kept}", soft_wrap=True)
 
 
 def hand_out(config: Config, root: str, to_server: bool) -> None:
@@ -161,9 +161,7 @@ def hand_out(config: Config, root: str, to_server: bool) -> None:
     if project is None:
         terminal().print("project   none yet; a run whose configuration has [review] makes one")
         return
-    terminal().print(
-        f"project   {one_line(project.uri)}: {project.answers:,} answers, {project.pairs:,} pairs", soft_wrap=True
-    )
+    terminal().print(f"project   {project.uri}: {project.answers:,} answers, {project.pairs:,} pairs", soft_wrap=True)
     for part in push(config, root, project) if to_server else []:
         terminal().print(f"          {part.url}: {part.kind}, {part.added:,} new tasks", soft_wrap=True)
     terminal().print("next      " + (BY_SERVER if server_of(config) else BY_HAND), soft_wrap=True)

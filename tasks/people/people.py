@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from infra import storage
 from tasks import warehouse
-from tasks.errors import ReviewError, StorageError
+from tasks.errors import ReviewError
 from tasks.identity import digest
 from tasks.judging.rubric import PEOPLE_RUBRIC
 from tasks.people.exports import STATEMENTS, Row, exported, is_task, statements
@@ -84,10 +84,12 @@ def all_statements(root: str) -> pa.Table:
 def files(root: str) -> dict[str, bytes]:
     """The exports of the storage by name; several of the same content are one, by the name of its content if one has it."""
     folder = storage.join(root, "people")
-    try:
-        found = {uri.rsplit("/", 1)[-1]: storage.read_bytes(uri) for uri in storage.listing(folder, ".json")}
-    except storage.FAULTS as error:
-        raise StorageError(f"{folder}: cannot be read: {warehouse.reason(error)}; mend it and run again") from None
+    with warehouse.reading(folder):
+        exports = storage.listing(folder, ".json")
+    found = dict[str, bytes]()
+    for uri in exports:
+        with warehouse.reading(uri):
+            found[uri.rsplit("/", 1)[-1]] = storage.read_bytes(uri)
     distinct = {hashlib.sha256(content).hexdigest(): file for file, content in sorted(found.items(), reverse=True)}
     kept = {f"{sha256}.json" if f"{sha256}.json" in found else file for sha256, file in distinct.items()}
     return {file: found[file] for file in sorted(kept)}

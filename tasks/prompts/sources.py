@@ -194,7 +194,7 @@ def row(number: int, lines: str | None, prompt: object, prompt_source: object, p
     source, unlabelled = label(prompt_source)
     if problem is None and not isinstance(prompt, str):
         problem = "no prompt" if prompt is None else f"prompt is of type {type(prompt).__name__}, not text"
-    elif isinstance(prompt, str) and not is_unicode(prompt):
+    elif isinstance(prompt, str) and not storage.is_unicode(prompt):
         problem = UNDECODABLE
     problem = problem or unlabelled
     return {
@@ -212,18 +212,9 @@ def label(value: object) -> tuple[str, str | None]:
         case None:
             return "unknown", None
         case str():
-            return (value.strip() or "unknown", None) if is_unicode(value) else ("unknown", UNDECODABLE)
+            return (value.strip() or "unknown", None) if storage.is_unicode(value) else ("unknown", UNDECODABLE)
         case bool() | int() | float():
             return "unknown" if math.isnan(value) else json.dumps(value), None
         case Decimal() | date() | time() | timedelta():
             return str(value), None
     return "unknown", f"prompt_source is of type {type(value).__name__}, not text"
-
-
-def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can hold a text: not where lone surrogates stand in it, or bytes that were no UTF-8 to begin with."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

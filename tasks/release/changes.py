@@ -95,8 +95,9 @@ def changed_agreement(candidate: Candidate, latest: Mapping[str, Any] | None, ro
     if latest:
         release = storage.join(root, "releases", latest["version"])
         with suppress(duckdb.Error, StorageError):  # of a release that is damaged nothing is said
-            if not any(misfits(release, latest["files"], among=AGREED)):
-                before = mean_agreement(release)
+            told = mean_agreement(release)
+            if not any(misfits(release, latest["files"], among=AGREED)):  # of what was read
+                before = told
     return [
         {"question": question, "agreement": mean, "before": before.get(question, NONE)}
         for question, mean in now.items()

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
+from fsspec import AbstractFileSystem
 from pydantic import BaseModel, Field, ValidationError
 from typing_extensions import TypedDict
 
@@ -193,8 +194,10 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
 
     What desktops leave in a folder is told and is no misfit.
 
+    A file that cannot be read is one, and so is a folder: the others are looked at all the same.
+
     Raises:
-        StorageError: the folder cannot be read.
+        StorageError: the store is out of reach.
     """
     listed = {file["path"]: file["sha256"] for file in files}
     try:
@@ -209,14 +212,23 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
                 yield f"{path} is missing"
             elif path not in listed:
                 yield f"{one_line(path)} was added"
-            else:
-                with fs.open(storage.filesystem(storage.join(folder, path))[1], "rb") as stream:
-                    if storage.sha256_of(stream) != listed[path]:
-                        yield f"{path} was changed"
+            elif wrong := misfit(fs, storage.join(folder, path), listed[path]):
+                yield f"{path} {wrong}"
+    except OSError as error:
+        yield f"cannot be read ({warehouse.reason(error)})"
     except storage.FAULTS as error:
         raise StorageError(
             f"{folder}: cannot be read ({warehouse.reason(error)}); mend the storage and run again"
         ) from None
+
+
+def misfit(fs: AbstractFileSystem, uri: str, sha256: str) -> str | None:
+    """What is wrong with the file at `uri`, which must have this digest."""
+    try:
+        with fs.open(storage.filesystem(uri)[1], "rb") as stream:
+            return None if storage.sha256_of(stream) == sha256 else "was changed"
+    except OSError as error:
+        return f"cannot be read ({warehouse.reason(error)})"
 
 
 def is_of_desktop(uri: str) -> bool:

@@ -5,6 +5,7 @@ In: a candidate that the gate has examined, and the files that it saw. Out: `<st
 was examined and approved, byte for byte.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -268,13 +269,23 @@ def earlier(root: str) -> dict[str, str]:
     told: dict[str, str] = {}
     for version, sha256 in lineage(root).items():
         folder = storage.join(root, "releases", version)
-        if sha256 is not None and not all(map(is_of_desktop, storage.listing(folder))):
+        if sha256 is not None and stands(folder):
             told[version] = sha256
         elif sha256 is None:  # published at a time when manifests did not tell this
             with suppress(StorageError):
                 read_manifest(folder)
                 told[version] = hashlib.sha256(storage.read_bytes(storage.join(folder, NAME))).hexdigest()
     return told
+
+
+def stands(folder: str) -> bool:
+    """Whether anything of a release stands there, and be it a file whose name nothing takes."""
+    try:
+        return not all(map(is_of_desktop, storage.listing(folder)))
+    except OSError as error:
+        if error.errno != errno.EILSEQ:
+            raise
+        return True
 
 
 def code_revision() -> str:

@@ -7,6 +7,7 @@ Run as `python -m tasks.release.shell STORAGE`.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -52,10 +53,13 @@ def main(root: str) -> None:
         init.write_text(f".bail off\n{spill}{start}{views}")  # a release that lacks a file leaves the others alone
         shell = os.path.join(os.path.dirname(sys.executable), "duckdb")
         environment = proxies.environment_for(os.environ.get("AWS_ENDPOINT_URL", ""))
+        # Ctrl-C is the shell's, which ends a query by it. What is ignored here, and not handled, it would not hear.
+        signal.signal(signal.SIGINT, lambda *_: None)
         started = subprocess.run(
             [shell, "-init", str(init)], cwd=None if remote else folder, env=environment, check=False
         )
-        sys.exit(started.returncode)
+        code = started.returncode
+        sys.exit(code if code >= 0 else 128 - code)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref, int]:
     an excuse where it failed before while others were answered, and where it is a further attempt at what could not be read: that
     such rows fail alike says nothing of the model. A block that cannot be read is set aside.
     """
-    blocks = storage.listing(uri, ".parquet")
+    with warehouse.reading(uri):
+        blocks = storage.listing(uri, ".parquet")
     # Without rows, but with all columns: a store may be empty, or hold blocks of an older version only.
     shape = storage.join(uri, f"columns-{digest(work.kept.schema.to_string())[:8]}.parquet")
     if shape not in blocks:
@@ -146,7 +147,8 @@ def compact(folder: str) -> None:
     for kept in (COMPLETIONS, EMBEDDINGS):
         stores = storage.join(folder, kept.name)
         for uri in storage.folders(stores) if storage.exists(stores) else []:
-            blocks = storage.listing(uri, ".parquet")
+            with warehouse.reading(uri):
+                blocks = storage.listing(uri, ".parquet")
             if len(blocks) > MOST_BLOCKS and not sum(map(warehouse.set_aside, blocks)):
                 with suppress(warehouse.Broke):  # the others are joined another time
                     join_blocks(blocks, uri)

@@ -1,10 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from flows.pipeline import pipeline
 from flows.running.allowed import SERVED, SHIPPED, VARIABLES, allow, check_allowed, given
-from infra.storage import shown
+from infra.storage import read_bytes, resolve, shown
+from tasks.config import load
 from tasks.errors import ConfigError
 
 DEPLOYMENT = "PREFECT__RUNTIME__DEPLOYMENT__ID"
@@ -45,6 +47,38 @@ def test_a_run_of_a_deployment_may_what_its_environment_says(monkeypatch: pytest
     for prompts in (f"{tmp_path}/a.csv", f"{tmp_path}/prompts/link.csv", "s3://bucket/a.csv", "http://h/a?x=.csv"):
         with pytest.raises(ConfigError):
             check_allowed({"prompts": prompts})
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("value", ["a\0b", "a\ud800b", "~a\0b", "zip://x::/etc/\0", "s3://b/\ud800"])
+def test_an_address_that_no_file_has_is_refused_in_one_clean_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(DEPLOYMENT, "some")
+    monkeypatch.setenv(VARIABLES[name], f"{SHIPPED},/etc,s3://b")
+    with pytest.raises(ConfigError, match="no run of a deployment may use it") as raised:
+        check_allowed({name: value})
+    assert str(raised.value).isprintable()
+
+
+def test_what_is_read_is_what_was_allowed_behind_links_and_dots(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "allowed").mkdir()
+    (tmp_path / "other/below").mkdir(parents=True)
+    (tmp_path / "allowed/link").symlink_to(tmp_path / "other/below")
+    config = (Path(SHIPPED) / "scripted.toml").read_text()
+    for folder in ("allowed", "other"):
+        (tmp_path / folder / "a.toml").write_text(
+            re.sub("^name = .*", f'name = "{folder}"', config, count=1, flags=re.M)
+        )
+    monkeypatch.setenv(DEPLOYMENT, "some")
+    address = f"{tmp_path}/allowed/link/../a.toml"
+    for name, variable in VARIABLES.items():
+        monkeypatch.setenv(variable, f"{tmp_path}/allowed")
+        check_allowed({name: address})
+    assert load(address).name == "allowed"
+    assert b'name = "allowed"' in read_bytes(resolve(address))
 
 
 def test_runs_of_a_served_deployment_may_what_it_was_started_with_and_no_more(

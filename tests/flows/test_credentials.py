@@ -34,3 +34,13 @@ def test_a_block_that_holds_no_variables_is_named(
         Secret(value=value).save(name)
     with pytest.raises(ConfigError, match=f"credentials_block {name}: .*{said}"):
         load_credentials(config(tmp_path, name))
+
+
+@pytest.mark.parametrize("held", [{"A=B": "secret"}, {"": "secret"}, {"A": "secret\0"}, {"A\0": "secret"}])
+def test_what_no_variable_can_have_is_one_line_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: dict[str, str]
+) -> None:
+    monkeypatch.setattr(Secret, "load", lambda name: Secret(value=held))
+    with pytest.raises(ConfigError, match="credentials_block odd: holds a name or a value that no variable") as raised:
+        load_credentials(config(tmp_path, "odd"))
+    assert "secret" not in str(raised.value)

@@ -50,3 +50,17 @@ def test_the_end_of_a_run_says_which_share_of_what_each_model_was_asked_has_no_a
         assert f"│ {' │ '.join(cells)} │" in printed
         assert f"\n| {' | '.join(cells)} |\n" in pages[0]
     assert not any(line.startswith("│ b ") for line in printed)
+
+
+def test_what_others_wrote_is_code_on_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = list[str]()
+    monkeypatch.setattr("flows.running.reports.create_markdown_artifact", lambda markdown, **_: pages.append(markdown))
+    monkeypatch.setattr(
+        "flows.running.reports.unanswered", lambda release: [{"model": "a|`<b>", "asked for": "4 (0%)"}]
+    )
+    stages = [Stage("a", "b", 4, 0, Ref("", 0, ""), {})]
+    report_release(Release("1", "/a`<b>", "passed`<b>\n# x"), stages)
+    for said in ("\n\n`passed <b> # x`\n\n", "\n\n`/a <b>`\n\n", "| `a  <b>` | 4 (0%) |"):
+        assert said in pages[0]
+    report_release(Release("1", "/a", "passed, 1 of 63 rules broken: pairs.split_rows violated (warning)"), stages)
+    assert "\n\npassed, 1 of 63 rules broken: pairs.split_rows violated (warning)\n\n" in pages[1]

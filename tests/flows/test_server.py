@@ -208,6 +208,7 @@ def test_a_home_that_cannot_be_made_or_written_is_one_line(tmp_path: Path, monke
             assert str(home_fault()).startswith(f"PREFECT_HOME {home}: cannot be written: ")
     with at_home(tmp_path / "new"):
         assert home_fault() is None
+        assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
         deny(monkeypatch, "os.replace", errno.EROFS)
         assert "Read-only" in str(home_fault())
 

@@ -30,13 +30,25 @@ def test_a_login_is_made_once_shown_once_and_kept_from_others(
     assert serve.login(tmp_path / "other") != made
 
 
+def test_nobody_else_enters_the_home_of_a_server_whoever_made_it(tmp_path: Path) -> None:
+    for home in (tmp_path / "new", tmp_path / "old"):
+        (tmp_path / "old").mkdir(mode=0o755, exist_ok=True)
+        serve.login(home)
+        assert home.stat().st_mode & 0o7777 == 0o700
+    (tmp_path / "for all").mkdir()
+    (tmp_path / "for all").chmod(0o1777)
+    serve.login(tmp_path / "for all")
+    assert (tmp_path / "for all").stat().st_mode & 0o7777 == 0o1777
+
+
 def test_a_login_of_the_environment_is_kept_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "grace:secret")
-    assert serve.login(tmp_path) == "grace:secret"
+    assert serve.login(tmp_path / "home") == "grace:secret"
     assert capsys.readouterr().out == ""
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "home").iterdir())
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize(("content", "mode"), [("a:b", 0o644), ("", 0o600), ("no password", 0o600), (":b", 0o600)])

@@ -1,4 +1,5 @@
 import errno
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +164,7 @@ def test_files_are_read_from_known_schemes(uri: str) -> None:
         "zip://in.csv::reference://p::/etc/passwd",
         "https://h/a::file:///etc/passwd",
         "simplecache::reference::file:///etc/passwd",
+        "blockcache::file:///data/a.csv",
         "ssh://h/a.csv",
         "ftp://h/a.csv",
         "file://host/a.csv",
@@ -234,6 +236,26 @@ def test_a_lock_that_says_nothing_is_held_all_the_same_and_taken_when_it_is_not(
                 pass
     with lock.exclusive(root) as still_held:
         assert still_held()
+
+
+def test_a_link_in_the_place_of_a_lock_is_refused_and_its_target_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    for target in ("precious", "absent"):
+        (tmp_path / ".lock").symlink_to(tmp_path / target)
+        with pytest.raises(OSError, match="symbolic links"), lock.exclusive(str(tmp_path)):
+            pass
+        (tmp_path / ".lock").unlink()
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_name_that_is_no_utf8_is_told_as_it_is_by_every_listing(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"/\xff\x1b[2J.json")).touch()
+    for listed in (storage.listing, storage.found_below):
+        assert not listed(str(tmp_path), ".parquet")
+        with pytest.raises(OSError, match=r"b'a/\\xff\\x1b\[2J\.json' is no name in UTF-8"):
+            listed(str(tmp_path), ".json")
 
 
 def test_a_folder_is_moved_whole(root: str) -> None:

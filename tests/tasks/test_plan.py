@@ -45,6 +45,17 @@ def test_a_plan_expects_tokens_that_no_endpoint_told_as_an_estimate(config: Conf
     assert work == Planned("translations by x", 4, 1, True, 30, 12, 7.0, 0.0, estimated=True)
 
 
+@pytest.mark.parametrize(
+    "told", ['{"rows": 2, "cost": {"input_tokens": HUGE}}', '{"rows": HUGE, "cost": {"seconds": 4.5}}']
+)
+def test_a_history_with_numbers_that_nothing_took_tells_nothing(config: Config, tmp_path: Path, told: str) -> None:
+    content = told.replace("HUGE", str(10**400)).encode()
+    storage.write_bytes(f"{tmp_path}/store/history/translations-by-x.json", content)
+    new = stage("answers_to_translations", translations_by_x=Cost(asked=3, found=1))
+    (work,) = expect(config, [PROMPTS, new], [job("translations by x", f"{tmp_path}/store")], str(tmp_path))
+    assert work == Planned("translations by x", 4, 1, True)
+
+
 def test_what_comes_after_unanswered_work_is_expected_and_what_comes_after_answers_is_known(
     config: Config, tmp_path: Path
 ) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from infra import leftovers, storage
 from tasks.config import load
-from tasks.errors import ConfigError, ModelError
-from tasks.preflight import ROOMS, SIGNS, check, surrounding
+from tasks.errors import ConfigError, ModelError, StorageError
+from tasks.preflight import ROOMS, SIGNS, check, check_lock, surrounding
 from tests.conftest import write_config
 
 
@@ -82,3 +82,10 @@ def test_a_model_whose_name_no_disk_takes_is_one_line(tmp_path: Path) -> None:
         )
         with pytest.raises(ModelError, match="mend its path"):
             check(load(str(path.with_name(f"{kind}.toml"))))
+
+
+def test_a_link_in_the_place_of_a_lock_is_one_line_and_makes_no_file(tmp_path: Path) -> None:
+    (tmp_path / ".lock").symlink_to(tmp_path / "absent")
+    with pytest.raises(StorageError, match=r"/\.lock: cannot be opened: .* symbolic links; delete it"):
+        check_lock(str(tmp_path))
+    assert not (tmp_path / "absent").exists()

@@ -1,11 +1,13 @@
 import hashlib
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import duckdb
+import psutil
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from tasks.release.manifest import lineage
 from tests.conftest import ROOT
 from tests.examples import examples
 from tests.tasks.release import releases
+from tests.waiting import until
 
 LINE = re.compile(r'--.*|CREATE SCHEMA IF NOT EXISTS [\w".]+;|CREATE OR REPLACE VIEW [\w".]+ AS .*;|')
 HOSTILE = (
@@ -58,6 +61,20 @@ def query(root: str, asked: str) -> "subprocess.CompletedProcess[str]":
         text=True,
         check=False,
     )
+
+
+def test_ctrl_c_is_the_shells_and_leaves_no_trace_of_ours(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    releases.release(root)
+    command = [sys.executable, "-m", "tasks.release.shell", root]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as ours:
+        until(psutil.Process(ours.pid).children, what="DuckDB's shell starts")
+        ours.send_signal(signal.SIGINT)
+        said, errors = ours.communicate(".mode csv\nSELECT 40 + 2 AS found;")
+    assert ours.returncode == 0
+    assert "Traceback" not in errors
+    assert said.splitlines()[-2:] == ["found", "42"]
 
 
 def test_the_catalog_has_every_whole_release_and_no_broken_one(root: str) -> None:

@@ -1,13 +1,19 @@
+import os
 import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from infra import storage
-from tasks.release.verify import faults
+from tasks.errors import StorageError
+from tasks.people.people import files
+from tasks.release.verify import faults, main
+from tasks.work.store import compact
 from tests.conftest import ROOT
 from tests.tasks.release import releases
 
@@ -20,7 +26,10 @@ def verify(root: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_verify_says_what_does_not_fit_and_its_exit_code_says_whether_anything_does(tmp_path: Path) -> None:
     root = tmp_path / "storage"
-    assert verify(root).returncode == 2
+    (root / "of somebody else").mkdir(parents=True)
+    asked = verify(root)
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert asked.stderr == f"error: {root}: is no storage; set STORAGE to one\n"
     made = releases.release(str(root))
     assert verify(root).returncode == 0
     (Path(made.uri) / "README.md").unlink()
@@ -72,3 +81,71 @@ def test_verify_goes_on_behind_a_broken_pointer(root: str) -> None:
     storage.write_bytes(f"{root}/releases/latest.json", b"{}")
     storage.remove(f"{made.uri}/README.md")
     assert [where for where, _ in faults(root)] == ["releases/latest.json", f"releases/{made.version}"]
+
+
+def test_verify_misses_releases_that_were_deleted_with_their_pointer(root: str) -> None:
+    made = [releases.release(root, name) for name in ("mine", "theirs")]
+    storage.remove(f"{root}/releases")
+    assert [where for where, _ in faults(root)] == [f"releases/{release.version}" for release in made]
+    storage.remove(f"{root}/claims")
+    assert not list(faults(root))
+
+
+def test_ctrl_c_ends_verify_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: str) -> NoReturn:
+        raise KeyboardInterrupt
+
+    (tmp_path / "tables").mkdir()
+    monkeypatch.setattr("tasks.release.verify.faults", interrupted)
+    with pytest.raises(SystemExit) as raised:
+        main(str(tmp_path))
+    assert raised.value.code == 130
+    assert capsys.readouterr() == ("", "stopped by SIGINT\n")
+
+
+def test_a_file_that_cannot_be_read_is_told_by_its_path_and_hides_no_other(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    old, latest = (releases.release(root, name) for name in ("mine", "theirs"))
+    storage.remove(f"{old.uri}/README.md")
+    for link in (
+        f"{old.uri}/README.md",
+        *(f"{root}/{path}" for path in ("claims/a", "tables/a.parquet", "people/a.json")),
+    ):
+        Path(link).parent.mkdir(exist_ok=True)
+        Path(link).symlink_to("/nowhere")
+    storage.remove(f"{old.uri}/charts/order.svg")
+    storage.write_bytes(f"{latest.uri}/README.md", b"")
+    for path in ("tables/b.parquet", "people/b.json"):
+        storage.write_bytes(f"{root}/{path}", b"{")
+    found = list(faults(root))
+    assert [where for where, _ in found] == [
+        "claims/a",
+        *[f"releases/{old.version}"] * 2,
+        f"releases/{latest.version}",
+        "tables/a.parquet",
+        "tables/b.parquet",
+        "people/a.json",
+        "people/b.json",
+    ]
+    assert found[1][1] == "README.md cannot be read (No such file or directory)"
+    with pytest.raises(StorageError, match=r"people/a\.json: cannot be read: No such file"):
+        files(root)
+
+
+def test_a_name_that_is_no_utf8_is_one_line_and_stops_no_other_release(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    made = releases.release(root, "mine")
+    for folder in (made.uri, f"{root}/people", f"{root}/tables/completions/a"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for suffix in (b".json", b".parquet"):
+            Path(os.fsdecode(os.fsencode(folder) + b"/\xff" + suffix)).touch()
+    found = list(faults(root))
+    assert [where for where, _ in found] == [f"releases/{made.version}", "tables", "people"]
+    assert all(r"\xff." in what and "is no name in UTF-8" in what for _, what in found)
+    assert releases.release(root, "theirs").version != made.version
+    with pytest.raises(StorageError, match=r"people: cannot be read: b'\\xff\.json' is no name in UTF-8"):
+        files(root)
+    with pytest.raises(StorageError, match=r"completions/a: cannot be read: b'\\xff\.parquet' is no name in UTF-8"):
+        compact(f"{root}/tables")
