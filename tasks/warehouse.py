@@ -39,35 +39,52 @@ def in_memory() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"temp_directory": leftovers.spill()})
 
 
-def connect(inputs: Tables, uri: str = IN_MEMORY) -> duckdb.DuckDBPyConnection:
-    """Open DuckDB with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
-    connection = in_memory() if uri == IN_MEMORY else duckdb.connect(uri)
-    connection.execute(macro_definitions())
-    for name, function in FUNCTIONS.items():
-        connection.create_function(
-            name, by_batch(function.call), ["VARCHAR"], function.gives, type=ARROW, null_handling=SPECIAL
+@contextmanager
+def connect(inputs: Tables, uri: str = IN_MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB for the body, with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
+    with in_memory() if uri == IN_MEMORY else duckdb.connect(uri) as connection, stopping(connection) as raised:
+        connection.execute(macro_definitions())
+        for name, function in FUNCTIONS.items():
+            call = by_batch(function.call, raised)
+            connection.create_function(name, call, ["VARCHAR"], function.gives, type=ARROW, null_handling=SPECIAL)
+        files = {
+            name: [table_files(ref.uri) for ref in listed(source)]
+            for name, source in inputs.items()
+            if not isinstance(source, pa.Table)
+        }
+        read_remote_files(
+            connection, {file: info for tables in files.values() for found in tables for file, info in found.items()}
         )
-    files = {
-        name: [table_files(ref.uri) for ref in listed(source)]
-        for name, source in inputs.items()
-        if not isinstance(source, pa.Table)
-    }
-    read_remote_files(
-        connection, {file: info for tables in files.values() for found in tables for file, info in found.items()}
-    )
-    for name, source in inputs.items():
-        if isinstance(source, pa.Table):
-            connection.from_arrow(source).create_view(name)
-        else:
-            # By name: blocks of an older version lack the columns that came later. As a statement: a relation keeps
-            # Python's lock while it is bound, for which DuckDB's own threads wait when they read files through fsspec.
-            named = literal([file for found in files[name] for file in found])
-            connection.execute(f"SET VARIABLE {name}_files = $files", {"files": named})
-            connection.execute(
-                f"CREATE VIEW {name} AS FROM read_parquet("
-                f"getvariable('{name}_files'), union_by_name = true, hive_partitioning = false)"
-            )
-    return connection
+        for name, source in inputs.items():
+            if isinstance(source, pa.Table):
+                connection.from_arrow(source).create_view(name)
+            else:
+                # By name: blocks of an older version lack the columns that came later. As a statement: a relation keeps
+                # Python's lock while it is bound, for which DuckDB's own threads wait when they read files through fsspec.
+                named = literal([file for found in files[name] for file in found])
+                connection.execute(f"SET VARIABLE {name}_files = $files", {"files": named})
+                connection.execute(
+                    f"CREATE VIEW {name} AS FROM read_parquet("
+                    f"getvariable('{name}_files'), union_by_name = true, hive_partitioning = false)"
+                )
+        yield connection
+
+
+@contextmanager
+def stopping(connection: duckdb.DuckDBPyConnection) -> Iterator[list[BaseException]]:
+    """End the query that is at work as soon as a signal's handler raises, and raise that: DuckDB makes an error of its own of it.
+
+    Gives the list for what a handler raises inside a function of ours, of which DuckDB keeps the text alone.
+    """
+    raised: list[BaseException] = []
+    try:
+        yield raised
+    except BaseException as error:
+        connection.interrupt()  # before it is closed, which waits for the query
+        for cause in (*raised, error.__cause__):
+            if cause is not None and not isinstance(cause, Exception):
+                raise cause from None
+        raise
 
 
 def table_files(uri: str) -> Mapping[str, Info | None]:
@@ -84,11 +101,15 @@ def literal(uris: Sequence[str]) -> list[str]:
     return [glob.escape(uri) for uri in uris]
 
 
-def by_batch(function: Callable[[str], object]) -> Callable[[pa.ChunkedArray], pa.Array]:
-    """A function of one text as DuckDB calls it: with many, of which some may be null."""
+def by_batch(function: Callable[[str], object], raised: list[BaseException]) -> Callable[[pa.ChunkedArray], pa.Array]:
+    """A function of one text as DuckDB calls it: with many, of which some may be null. What ends it goes to `raised`, too."""
 
     def call(texts: pa.ChunkedArray) -> pa.Array:
-        return pa.array([None if text is None else function(text) for text in texts.to_pylist()])
+        try:
+            return pa.array([None if text is None else function(text) for text in texts.to_pylist()])
+        except BaseException as error:
+            raised.append(error)
+            raise
 
     return call
 

@@ -4,9 +4,13 @@ import io
 import os
 import re
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
+from expectations.dialect import BufferedDialect
 from infra import leftovers, storage
 from tasks import warehouse
 from tasks.config import Config, load
@@ -67,6 +73,48 @@ def test_what_memory_does_not_hold_goes_to_a_folder_that_no_other_connection_has
             assert place.parent.stat().st_mode & 0o777 == 0o700
     assert not any(place.exists() for place in places)
     assert not list(tmp_path.iterdir())
+
+
+SECONDS = 20
+"""That such a query takes on one core."""
+HASHES = "SELECT max(hash(range)) FROM range(4_000_000_000)"
+CALLS = "SELECT max(letters(range::VARCHAR)) FROM range(1_000_000)"
+
+
+class Told(BaseException):
+    """What the handler of a signal raises, as Prefect's does."""
+
+
+@contextmanager
+def told_to_stop_after(seconds: float) -> Iterator[None]:
+    def told(number: int, frame: FrameType | None) -> None:
+        raise Told
+
+    before = signal.signal(signal.SIGALRM, told)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def ask_by_tables(query: str) -> None:
+    with warehouse.connect({}) as connection:
+        connection.execute(query)
+
+
+def ask_by_rules(query: str) -> None:
+    with create_engine(f"duckdb+{BufferedDialect.driver}:///:memory:").connect() as connection:
+        connection.exec_driver_sql(query)
+
+
+@pytest.mark.parametrize(("ask", "query"), [(ask_by_tables, HASHES), (ask_by_tables, CALLS), (ask_by_rules, HASHES)])
+def test_what_a_signal_raises_ends_the_query_and_comes_out_as_it_is(ask: Callable[[str], None], query: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(Told), told_to_stop_after(0.3):
+        ask(query)
+    assert time.monotonic() - began < SECONDS / 2
 
 
 @pytest.fixture(scope="module")
