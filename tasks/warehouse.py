@@ -220,14 +220,14 @@ def find_or_make(table: Table, folder: str, fingerprint: str, make: Callable[[st
 def standing(uri: str, table: Table | None = None) -> pq.FileMetaData | None:
     """What the Parquet file at `uri` says of itself; None where there is none, or one that is set aside.
 
-    That is one that cannot be read, or has not the columns of `table`.
+    That is one that cannot be read, or has not the columns of `table`, and whatever is no file.
 
     Raises:
         StorageError: the disk or the bucket cannot be read.
     """
     with reading(uri):
         try:
-            found = footer(uri)
+            found = None if storage.is_no_file(uri) else footer(uri)
         except FileNotFoundError:
             return None
         if found is not None and table is not None and not is_of(table, found):
@@ -355,7 +355,9 @@ def footer(uri: str) -> pq.FileMetaData | None:
 
 
 def is_whole(uri: str) -> bool:
-    """Whether the Parquet file at `uri` can be read to its end."""
+    """Whether a Parquet file stands at `uri` that can be read to its end."""
+    if storage.is_no_file(uri):
+        return False
     with storage.opened(uri) as file:
         try:
             with pq.ParquetFile(file) as parquet:
