@@ -202,8 +202,15 @@ def free(folder: str) -> int | None:
 def read_bytes(uri: str) -> bytes:
     """The whole file."""
     fs, path = filesystem(uri)
+    refuse_pipe(uri)
     content: bytes = fs.cat_file(path)
     return content
+
+
+def refuse_pipe(uri: str) -> None:
+    """Raise OSError where `uri` on this disk is a pipe or a device: who opens one waits for whoever writes to it."""
+    if "://" not in uri and stat.S_IFMT(os.stat(uri).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        raise OSError(errno.EINVAL, "It is no file", uri)
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -300,6 +307,7 @@ def reader(found: Found, uri: str) -> fsspec.AbstractFileSystem:
 def opened(uri: str) -> Iterator[BinaryIO]:
     """The file at `uri` as it stands now, to be read in whatever order; raises FileNotFoundError."""
     fs, path = filesystem(uri)
+    refuse_pipe(uri)
     with snapshot.opened(fs, path) if "://" in uri else fs.open(path, "rb") as file:
         yield file
 
