@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 ROW_GROUP_ROWS = 20_000
 IN_MEMORY = ":memory:"
+NO_PARQUET = (pa.ArrowException, ValueError, TypeError, AttributeError, RecursionError)
+"""What says that a file is no Parquet file: Arrow, and code of Ray that Arrow calls where the file names a type of Ray's."""
 Source: TypeAlias = Ref | Sequence[Ref] | pa.Table
 """What a query reads under one name: a table, several of one shape, or a few rows in memory."""
 Tables: TypeAlias = Mapping[str, Source]
@@ -346,7 +348,7 @@ def footer(uri: str) -> pq.FileMetaData | None:
     with storage.opened(uri) as file:
         try:
             return pq.read_metadata(file)
-        except pa.ArrowInvalid:
+        except NO_PARQUET:
             return None
         except OSError as error:
             if error.errno is not None:  # the storage's fault, not the file's: Arrow's own have no number
@@ -363,7 +365,7 @@ def is_whole(uri: str) -> bool:
             with pq.ParquetFile(file) as parquet:
                 for _ in parquet.iter_batches():
                     pass
-        except pa.ArrowException:
+        except NO_PARQUET:
             return False
         except OSError as error:
             if error.errno is not None:  # as above

@@ -182,6 +182,21 @@ def of_another_type(file: Path) -> None:
     pq.write_table(pa.table({"request_id": ["b"], "completion": [[1]]}), file)
 
 
+class OfRay(pa.ExtensionType):  # type: ignore[misc] # pyarrow has no types
+    """A type by the name of one of Ray's, whose parameters are not those that Ray reads."""
+
+    def __init__(self) -> None:
+        super().__init__(pa.large_list(pa.int64()), "ray.data.arrow_tensor_v2")
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return b"7"
+
+
+def of_a_type_that_ray_cannot_read(file: Path) -> None:
+    listed = pa.array([[1]], pa.large_list(pa.int64()))
+    pq.write_table(pa.table({"request_id": pa.ExtensionArray.from_storage(OfRay(), listed)}), file)
+
+
 def no_parquet(file: Path) -> None:
     file.write_bytes(b"[]")
 
@@ -220,7 +235,7 @@ def refusal(config: Config, folder: str) -> str | None:
 
 
 NO_FILES = (a_folder, a_link_to_nowhere, a_link_to_itself, a_pipe)
-BREAKS = (half, zeroed, of_other_columns, no_parquet, nothing_in_it, *NO_FILES)
+BREAKS = (half, zeroed, of_other_columns, no_parquet, nothing_in_it, of_a_type_that_ray_cannot_read, *NO_FILES)
 
 
 @pytest.mark.parametrize("break_it", BREAKS)
