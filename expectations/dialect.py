@@ -1,17 +1,21 @@
 """Let Great Expectations run its rules inside DuckDB.
 
 Great Expectations closes a connection before it fetches; DuckDB drops its result then. This dialect of duckdb-engine
-buffers each result as soon as it is there. Connection strings start with `duckdb+buffered://`.
+buffers each result as soon as it is there, and raises what the handler of a signal raised in a statement. Connection strings
+start with `duckdb+buffered://`.
 """
 
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import duckdb
 from duckdb_engine import Dialect
 from sqlalchemy import Connection
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.types import NullType
+
+from tasks.warehouse import stopping
 
 Columns = list[dict[str, Any]]
 
@@ -32,6 +36,13 @@ class BufferedDialect(Dialect):  # type: ignore[misc]
     driver = "buffered"
     supports_statement_cache = False
     execution_ctx_cls = BufferedExecutionContext
+
+    def do_execute(
+        self, cursor: duckdb.DuckDBPyConnection, statement: str, parameters: object, context: object = None
+    ) -> None:
+        """Called by SQLAlchemy for each statement; Great Expectations takes an error of DuckDB's for a rule that crashed."""
+        with stopping(cursor):
+            super().do_execute(cursor, statement, parameters, context)
 
     def get_multi_columns(
         self, connection: Connection, schema: str | None = None, filter_names: Collection[str] = (), **_others: object

@@ -123,7 +123,7 @@ def write_failing_rows(
     """
     storage.make_folder(uri)
     said: dict[tuple[str, str], str] = {}
-    with duckdb.connect(database) as connection:
+    with duckdb.connect(database) as connection, warehouse.stopping(connection):
         warehouse.write_remote_files(connection, uri)
         for name, result in broken:
             rule = result.expectation_config.meta["rule"]

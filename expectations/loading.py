@@ -82,7 +82,7 @@ def load_card(folder: str, cache: str) -> Iterator[Row]:
 
 def query_catalog(catalog: str) -> Iterator[Row]:
     """Each view of the catalog, by split where it is a dataset, with its rows in a DuckDB that has seen nothing else."""
-    with warehouse.in_memory() as connection:
+    with warehouse.in_memory() as connection, warehouse.stopping(connection):
         try:
             connection.execute(catalog)
             views = connection.execute(

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,6 +43,8 @@ FILE = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
 """How an absolute local path begins that is written as a URI."""
 UNFINISHED = re.compile(r".+?(\.(?P<owner>[0-9a-f]{4}-[0-9]+))?\.[0-9a-f]{32}\.partial|tmp_[0-9a-f]{32}\.parquet")
 """Names of what is not whole yet: ours, with the process that writes it, and files of tables that DuckDB writes."""
+LEADS_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""What the system says of a link to nothing, to something below a file, or in a circle."""
 AT_ONCE = 32 * 2**20
 """Bytes of a file that are read at once: in a bucket, one request."""
 SECONDS_TO_WRITE = 3600
@@ -201,8 +204,15 @@ def free(folder: str) -> int | None:
 def read_bytes(uri: str) -> bytes:
     """The whole file."""
     fs, path = filesystem(uri)
+    refuse_pipe(uri)
     content: bytes = fs.cat_file(path)
     return content
+
+
+def refuse_pipe(uri: str) -> None:
+    """Raise OSError where `uri` on this disk is a pipe or a device: who opens one waits for whoever writes to it."""
+    if "://" not in uri and stat.S_IFMT(os.stat(uri).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        raise OSError(errno.EINVAL, "It is no file", uri)
 
 
 def write_bytes(uri: str, content: bytes) -> None:
@@ -247,6 +257,16 @@ def exists(uri: str) -> bool:
     """Whether a file or folder stands at `uri`."""
     fs, path = filesystem(uri)
     return bool(fs.exists(path))
+
+
+def is_no_file(uri: str) -> bool:
+    """Whether something stands on this disk at `uri` that is no file and leads to none: a folder, a pipe, a link to nowhere."""
+    if "://" in uri:
+        return False
+    try:
+        return not stat.S_ISREG(os.stat(uri).st_mode)
+    except OSError as error:
+        return error.errno in LEADS_NOWHERE and os.path.islink(uri)
 
 
 def make_folder(uri: str) -> None:
@@ -303,6 +323,7 @@ def reader(found: Found, uri: str) -> fsspec.AbstractFileSystem:
 def opened(uri: str) -> Iterator[BinaryIO]:
     """The file at `uri` as it stands now, to be read in whatever order; raises FileNotFoundError."""
     fs, path = filesystem(uri)
+    refuse_pipe(uri)
     with snapshot.opened(fs, path) if "://" in uri else fs.open(path, "rb") as file:
         yield file
 

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 ROW_GROUP_ROWS = 18_432
 """Whole vectors of DuckDB: it rounds up, and where a block of the store has a few rows less than a row group, each makes two."""
 IN_MEMORY = ":memory:"
+NO_PARQUET = (pa.ArrowException, ValueError, TypeError, AttributeError, RecursionError)
+"""What says that a file is no Parquet file: Arrow, and code of Ray that Arrow calls where the file names a type of Ray's."""
 Source: TypeAlias = Ref | Sequence[Ref] | pa.Table
 """What a query reads under one name: a table, several of one shape, or a few rows in memory."""
 Tables: TypeAlias = Mapping[str, Source]
@@ -40,35 +42,52 @@ def in_memory() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"temp_directory": leftovers.spill()})
 
 
-def connect(inputs: Tables, uri: str = IN_MEMORY) -> duckdb.DuckDBPyConnection:
-    """Open DuckDB with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
-    connection = in_memory() if uri == IN_MEMORY else duckdb.connect(uri)
-    connection.execute(macro_definitions())
-    for name, function in FUNCTIONS.items():
-        connection.create_function(
-            name, by_batch(function.call), ["VARCHAR"], function.gives, type=ARROW, null_handling=SPECIAL
+@contextmanager
+def connect(inputs: Tables, uri: str = IN_MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB for the body, with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
+    with in_memory() if uri == IN_MEMORY else duckdb.connect(uri) as connection, stopping(connection) as raised:
+        connection.execute(macro_definitions())
+        for name, function in FUNCTIONS.items():
+            call = by_batch(function.call, raised)
+            connection.create_function(name, call, ["VARCHAR"], function.gives, type=ARROW, null_handling=SPECIAL)
+        files = {
+            name: [table_files(ref.uri) for ref in listed(source)]
+            for name, source in inputs.items()
+            if not isinstance(source, pa.Table)
+        }
+        read_remote_files(
+            connection, {file: info for tables in files.values() for found in tables for file, info in found.items()}
         )
-    files = {
-        name: [table_files(ref.uri) for ref in listed(source)]
-        for name, source in inputs.items()
-        if not isinstance(source, pa.Table)
-    }
-    read_remote_files(
-        connection, {file: info for tables in files.values() for found in tables for file, info in found.items()}
-    )
-    for name, source in inputs.items():
-        if isinstance(source, pa.Table):
-            connection.from_arrow(source).create_view(name)
-        else:
-            # By name: blocks of an older version lack the columns that came later. As a statement: a relation keeps
-            # Python's lock while it is bound, for which DuckDB's own threads wait when they read files through fsspec.
-            named = literal([file for found in files[name] for file in found])
-            connection.execute(f"SET VARIABLE {name}_files = $files", {"files": named})
-            connection.execute(
-                f"CREATE VIEW {name} AS FROM read_parquet("
-                f"getvariable('{name}_files'), union_by_name = true, hive_partitioning = false)"
-            )
-    return connection
+        for name, source in inputs.items():
+            if isinstance(source, pa.Table):
+                connection.from_arrow(source).create_view(name)
+            else:
+                # By name: blocks of an older version lack the columns that came later. As a statement: a relation keeps
+                # Python's lock while it is bound, for which DuckDB's own threads wait when they read files through fsspec.
+                named = literal([file for found in files[name] for file in found])
+                connection.execute(f"SET VARIABLE {name}_files = $files", {"files": named})
+                connection.execute(
+                    f"CREATE VIEW {name} AS FROM read_parquet("
+                    f"getvariable('{name}_files'), union_by_name = true, hive_partitioning = false)"
+                )
+        yield connection
+
+
+@contextmanager
+def stopping(connection: duckdb.DuckDBPyConnection) -> Iterator[list[BaseException]]:
+    """End the query that is at work as soon as a signal's handler raises, and raise that: DuckDB makes an error of its own of it.
+
+    Gives the list for what a handler raises inside a function of ours, of which DuckDB keeps the text alone.
+    """
+    raised: list[BaseException] = []
+    try:
+        yield raised
+    except BaseException as error:
+        connection.interrupt()  # before it is closed, which waits for the query
+        for cause in (*raised, error.__cause__):
+            if cause is not None and not isinstance(cause, Exception):
+                raise cause from None
+        raise
 
 
 def table_files(uri: str) -> Mapping[str, Info | None]:
@@ -85,11 +104,15 @@ def literal(uris: Sequence[str]) -> list[str]:
     return [glob.escape(uri) for uri in uris]
 
 
-def by_batch(function: Callable[[str], object]) -> Callable[[pa.ChunkedArray], pa.Array]:
-    """A function of one text as DuckDB calls it: with many, of which some may be null."""
+def by_batch(function: Callable[[str], object], raised: list[BaseException]) -> Callable[[pa.ChunkedArray], pa.Array]:
+    """A function of one text as DuckDB calls it: with many, of which some may be null. What ends it goes to `raised`, too."""
 
     def call(texts: pa.ChunkedArray) -> pa.Array:
-        return pa.array([None if text is None else function(text) for text in texts.to_pylist()])
+        try:
+            return pa.array([None if text is None else function(text) for text in texts.to_pylist()])
+        except BaseException as error:
+            raised.append(error)
+            raise
 
     return call
 
@@ -200,14 +223,14 @@ def find_or_make(table: Table, folder: str, fingerprint: str, make: Callable[[st
 def standing(uri: str, table: Table | None = None) -> pq.FileMetaData | None:
     """What the Parquet file at `uri` says of itself; None where there is none, or one that is set aside.
 
-    That is one that cannot be read, or has not the columns of `table`.
+    That is one that cannot be read, or has not the columns of `table`, and whatever is no file.
 
     Raises:
         StorageError: the disk or the bucket cannot be read.
     """
     with reading(uri):
         try:
-            found = footer(uri)
+            found = None if storage.is_no_file(uri) else footer(uri)
         except FileNotFoundError:
             return None
         if found is not None and table is not None and not is_of(table, found):
@@ -326,7 +349,7 @@ def footer(uri: str) -> pq.FileMetaData | None:
     with storage.opened(uri) as file:
         try:
             return pq.read_metadata(file)
-        except pa.ArrowInvalid:
+        except NO_PARQUET:
             return None
         except OSError as error:
             if error.errno is not None:  # the storage's fault, not the file's: Arrow's own have no number
@@ -335,13 +358,15 @@ def footer(uri: str) -> pq.FileMetaData | None:
 
 
 def is_whole(uri: str) -> bool:
-    """Whether the Parquet file at `uri` can be read to its end."""
+    """Whether a Parquet file stands at `uri` that can be read to its end."""
+    if storage.is_no_file(uri):
+        return False
     with storage.opened(uri) as file:
         try:
             with pq.ParquetFile(file) as parquet:
                 for _ in parquet.iter_batches():
                     pass
-        except pa.ArrowException:
+        except NO_PARQUET:
             return False
         except OSError as error:
             if error.errno is not None:  # as above

@@ -7,6 +7,7 @@ the budget. Grain: one function per run.
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from threading import Condition, Event, Semaphore
 
 from botocore.exceptions import BotoCoreError
@@ -161,10 +162,11 @@ def stop(cluster: Cluster, job: Job) -> None:
 
 
 def hand_over(job: Job, root: str) -> list[str]:
-    """Put the job where its cluster finds it; the command that runs it there."""
-    address = storage.join(root, "jobs", f"{job.id}.json")
+    """Put the job where its cluster finds it, under the digest of its file; the command that runs it there."""
+    content = job.model_dump_json().encode()
+    address = storage.join(root, "jobs", f"{sha256(content).hexdigest()}.json")
     with warehouse.writing(address):
-        storage.write_bytes(address, job.model_dump_json().encode())
+        storage.write_bytes(address, content)
     return ["python", "-m", type(job).__module__, address]
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from infra import storage
 from tasks import warehouse
 from tasks.engines.usage import tokens
+from tasks.errors import StorageError
 from tasks.identity import digest
 from tasks.tables import COMPLETIONS
 
@@ -33,10 +34,19 @@ def cut(uri: str, rows: int) -> list[dict[str, str | int]]:
 
 
 def read(place: pa.Table) -> pa.Table:
-    """The rows of one block."""
+    """The rows of one block, whose columns hold one number, text or truth each.
+
+    Raises:
+        StorageError: a column holds something else, which nobody wrote there who asks models: of some types Ray unpickles the values.
+    """
     (block,) = place.to_pylist()
     with open_parquet(block["uri"]) as parquet:
         group: pa.Table = parquet.read_row_group(block["row_group"])
+    for field in group.schema:
+        if isinstance(plain(field.type), pa.BaseExtensionType) or pa.types.is_nested(plain(field.type)):
+            raise StorageError(
+                f"{block['uri']}: its column `{field.name}` was changed; run again to have the file made again"
+            )
     rows = group.slice(block["start"], block["rows"])
     return rows.cast(pa.schema([(field.name, plain(field.type)) for field in rows.schema]))
 

@@ -38,7 +38,7 @@ def holds_the_same(candidate: Candidate, latest: Mapping[str, Any], release: str
             or content(candidate.uri, path, candidate.version) == content(release, path, latest["version"])
             for path in ours
         )
-    except (duckdb.Error, StorageError, pa.ArrowException, *storage.FAULTS):
+    except (duckdb.Error, StorageError, *warehouse.NO_PARQUET, *storage.FAULTS):
         return False  # a release with a file that cannot be read equals none
 
 

@@ -18,7 +18,6 @@ import ray.data
 from pydantic import BaseModel
 from ray.exceptions import RayError
 
-from infra import storage
 from tasks import warehouse
 from tasks.config import Model
 from tasks.engines.blocks import cut
@@ -214,4 +213,4 @@ def last_cause(error: BaseException) -> BaseException:
 
 
 if __name__ == "__main__":
-    main(Answering.model_validate_json(storage.read_bytes(sys.argv[1])))
+    main(Answering.model_validate_json, sys.argv[1])

@@ -1,19 +1,21 @@
 """What a Ray cluster runs for us: a job, which is data.
 
 In: a `Job` of any kind, and who hears how far it is. Out: what the job itself keeps, where it says. On a cluster of its own it
-runs as `python -m MODULE URI`, MODULE being that of its kind and URI where it stands as JSON; then it says how far it is in lines
-of JSON. Of a kind nobody knows more here: answering rows (`tasks.work.answering`) is one, training would be another.
+runs as `python -m MODULE URI`, MODULE being that of its kind and URI where it stands as JSON, in a file that is named after its
+digest; then it says how far it is in lines of JSON. Of a kind nobody knows more here: answering rows (`tasks.work.answering`) is one, training would be another.
 """
 
 import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Protocol
 
 from pydantic import TypeAdapter
 
-from infra import ray_cluster
+from infra import ray_cluster, storage
+from tasks import warehouse
 from tasks.errors import ModelError, SafePairsError, StorageError
 from tasks.tables import Cost
 
@@ -72,14 +74,28 @@ RunJob = Callable[[Job, Tell], None]
 """Runs a job to its end on a cluster; which one is the caller's business."""
 
 
-def main(job: Job) -> None:
-    """Run a job on the cluster that this process was started on, and tell whoever started it how far it is."""
-    ray_cluster.attach()
+def main(parse: Callable[[bytes], Job], uri: str) -> None:
+    """Run the job at `uri` on the cluster that this process was started on, and tell whoever started it how far it is."""
     try:
+        job = parse(handed_over(uri))
+        ray_cluster.attach()
         job.run(say)
     except SafePairsError as error:
         write({"fault": type(error).__name__, "message": str(error)})
         sys.exit(error.exit_code)
+
+
+def handed_over(uri: str) -> bytes:
+    """The file at `uri`, which has the digest that its name says: what else stands there could have this process do anything.
+
+    Raises:
+        StorageError: it is another, or cannot be read.
+    """
+    with warehouse.reading(uri):
+        content = storage.read_bytes(uri)
+    if uri.rsplit("/", 1)[-1] != f"{sha256(content).hexdigest()}.json":
+        raise StorageError(f"{uri}: is not the job that was handed over; find out who writes the storage, run again")
+    return content
 
 
 def say(progress: Progress) -> None:

@@ -84,10 +84,11 @@ def look_up(work: Work, wanted: Ref, uri: str) -> tuple[Ref, Ref, int]:
 
     Answers are identified by what they say. What is known to be longer than the model counts as answered: with nothing. A row has
     an excuse where it failed before while others were answered, and where it is a further attempt at what could not be read: that
-    such rows fail alike says nothing of the model. A block that cannot be read is set aside.
+    such rows fail alike says nothing of the model. A block that cannot be read is set aside, and whatever is no file.
     """
     with warehouse.reading(uri):
-        blocks = storage.listing(uri, ".parquet")
+        listed = storage.listing(uri, ".parquet")
+    blocks = [block for block in listed if not (storage.is_no_file(block) and warehouse.set_aside(block))]
     # Without rows, but with all columns: a store may be empty, or hold blocks of an older version only.
     shape = storage.join(uri, f"columns-{digest(work.kept.schema.to_string())[:8]}.parquet")
     if shape not in blocks:

@@ -461,3 +461,13 @@ def test_a_store_without_etags_is_held_by_nobody() -> None:
     with pytest.raises(OSError, match="ETag"), lock.exclusive("memory://held"):
         pass
     assert storage.listing("memory://held") == []
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    uri = str(tmp_path / "pipe")
+    with pytest.raises(OSError, match="It is no file"):
+        storage.read_bytes(uri)
+    with pytest.raises(OSError, match="It is no file"), storage.opened(uri):
+        pass

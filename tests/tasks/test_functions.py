@@ -1,5 +1,6 @@
 import random
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import combinations
 from unicodedata import category, name, normalize
 
@@ -187,7 +188,8 @@ def test_all_of_a_text_is_new_that_says_nothing_twice(text: str) -> None:
     assert novelty(text) == 1
 
 
-CONNECTION = warehouse.connect({})
+OPEN = ExitStack()
+CONNECTION = OPEN.enter_context(warehouse.connect({}))
 
 
 def normalised(text: str) -> str:

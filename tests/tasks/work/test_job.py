@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from flows.running.clusters import manifest, place
-from infra import ray_cluster
+from infra import ray_cluster, storage
 from tasks.config import Attach, KubeRay, Local
-from tasks.errors import ModelError
+from tasks.errors import ModelError, StorageError
 from tasks.tables import Cost
 from tasks.work.job import Job, Progress, read_line
 from tests.tasks.work.training import Training
@@ -62,6 +62,24 @@ def test_a_job_of_another_kind_runs_wherever_a_configuration_says(run: Callable[
     assert run(training(2)) == [Progress(1, Cost(gpu_seconds=6)), Progress(2, Cost(gpu_seconds=12))]
     with pytest.raises(ModelError, match="training: nothing to see"):
         run(training(0))
+
+
+@pytest.mark.parametrize("run", ["elsewhere"], indirect=True)
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_job_whose_file_was_changed_or_is_gone_since_it_was_handed_over_does_not_run(
+    run: Callable[[Job], list[Progress]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_gone: bool
+) -> None:
+    put = storage.write_bytes
+
+    def changed(uri: str, content: bytes) -> None:
+        if not is_gone:
+            put(uri, content.replace(b"training", b"draining"))
+
+    monkeypatch.setattr(storage, "write_bytes", changed)
+    with pytest.raises(
+        StorageError, match="cannot be read: No such file" if is_gone else "is not the job that was handed over"
+    ):
+        run(training(2))
 
 
 def test_a_job_of_another_kind_sizes_its_cluster() -> None:

@@ -4,7 +4,6 @@ import sys
 
 from pydantic import BaseModel
 
-from infra import storage
 from tasks.errors import ModelError
 from tasks.tables import Cost
 from tasks.work.job import Progress, Tell, main
@@ -27,4 +26,4 @@ class Training(BaseModel, frozen=True):
 
 
 if __name__ == "__main__":
-    main(Training.model_validate_json(storage.read_bytes(sys.argv[1])))
+    main(Training.model_validate_json, sys.argv[1])
