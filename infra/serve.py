@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from infra.leftovers import own
@@ -54,7 +55,8 @@ def make_home(home: Path) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = home.stat()
     if found.st_mode & 0o077 and found.st_uid == os.getuid() and not found.st_mode & stat.S_ISVTX:
-        home.chmod(0o700)
+        with suppress(PermissionError):
+            home.chmod(0o700)
 
 
 def known(kept: Path) -> str:

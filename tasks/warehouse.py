@@ -349,6 +349,8 @@ def footer(uri: str) -> pq.FileMetaData | None:
     with storage.opened(uri) as file:
         try:
             return pq.read_metadata(file)
+        except MemoryError:  # one of Arrow's, too
+            raise
         except NO_PARQUET:
             return None
         except OSError as error:
@@ -366,6 +368,8 @@ def is_whole(uri: str) -> bool:
             with pq.ParquetFile(file) as parquet:
                 for _ in parquet.iter_batches():
                     pass
+        except MemoryError:
+            raise
         except NO_PARQUET:
             return False
         except OSError as error:

@@ -37,8 +37,8 @@ from tasks.work.store import SECONDS_BETWEEN_REPORTS, speed
 
 logger = logging.getLogger(__name__)
 Given = ParamSpec("Given")
-PLAIN = re.compile(r"[\w .,:%()+~-]*")
-"""What neither Markdown nor HTML makes anything of."""
+PLAIN = re.compile(r"(?!.*(?:www\.|\b_|_\b))[\w .,:%()+-]*", re.IGNORECASE)
+"""What neither Markdown nor HTML makes anything of: no emphasis, no address."""
 
 
 def timed(make: Callable[Given, Stage]) -> Callable[Given, Stage]:

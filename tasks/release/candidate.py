@@ -165,6 +165,7 @@ def describe_files(uri: str, folder: str = "") -> Iterator[File]:
     found = {file: info for file, info in there.items() if not is_of_desktop(file)}
     fs = storage.reader(found, uri)
     for file, info in found.items():
+        storage.refuse_pipe(file)
         with fs.open(storage.filesystem(file)[1], "rb") as stream:
             sha256 = storage.sha256_of(stream)
             rows = pq.ParquetFile(stream).metadata.num_rows if file.endswith(".parquet") else None

@@ -6,6 +6,7 @@ it should be: the pointer holds the digest of the latest manifest, that one the 
 of all files of its release.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -192,12 +193,10 @@ def fault(error: ValidationError) -> str:
 def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[str] | None = None) -> Iterator[str]:
     """What in `folder` is not as `files` say, the manifest apart: a path and what is wrong; of the paths `among`, if given.
 
-    What desktops leave in a folder is told and is no misfit.
-
-    A file that cannot be read is one, and so is a folder: the others are looked at all the same.
+    What desktops leave in a folder is told and is no misfit. A pipe or a link to nowhere is one, and a name that nobody can ask for.
 
     Raises:
-        StorageError: the store is out of reach.
+        StorageError: a file cannot be read, which may pass.
     """
     listed = {file["path"]: file["sha256"] for file in files}
     try:
@@ -214,21 +213,21 @@ def misfits(folder: str, files: Iterable[Mapping[str, Any]], among: Collection[s
                 yield f"{one_line(path)} was added"
             elif wrong := misfit(fs, storage.join(folder, path), listed[path]):
                 yield f"{path} {wrong}"
-    except OSError as error:
-        yield f"cannot be read ({warehouse.reason(error)})"
     except storage.FAULTS as error:
+        if isinstance(error, OSError) and error.errno == errno.EILSEQ:
+            yield f"cannot be read ({warehouse.reason(error)})"
+            return
         raise StorageError(
             f"{folder}: cannot be read ({warehouse.reason(error)}); mend the storage and run again"
         ) from None
 
 
 def misfit(fs: AbstractFileSystem, uri: str, sha256: str) -> str | None:
-    """What is wrong with the file at `uri`, which must have this digest."""
-    try:
-        with fs.open(storage.filesystem(uri)[1], "rb") as stream:
-            return None if storage.sha256_of(stream) == sha256 else "was changed"
-    except OSError as error:
-        return f"cannot be read ({warehouse.reason(error)})"
+    """What is wrong with the file at `uri`, which must have this digest; raises StorageError where it cannot be read."""
+    if storage.is_no_file(uri):
+        return "is no file"
+    with warehouse.reading(uri), fs.open(storage.filesystem(uri)[1], "rb") as stream:
+        return None if storage.sha256_of(stream) == sha256 else "was changed"
 
 
 def is_of_desktop(uri: str) -> bool:

@@ -1,11 +1,12 @@
 """What people see of a run at its end."""
 
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from flows.running.reports import print_summary, report_release
+from flows.running.reports import print_summary, quoted, report_release
 from tasks.release.candidate import ANNOTATIONS
 from tasks.release.release import Release
 from tasks.tables import DROPPED, RESPONSES, VERDICTS, Ref, Stage
@@ -64,3 +65,13 @@ def test_what_others_wrote_is_code_on_a_page(monkeypatch: pytest.MonkeyPatch) ->
         assert said in pages[0]
     report_release(Release("1", "/a", "passed, 1 of 63 rules broken: pairs.split_rows violated (warning)"), stages)
     assert "\n\npassed, 1 of 63 rules broken: pairs.split_rows violated (warning)\n\n" in pages[1]
+
+
+@pytest.mark.parametrize("text", ["see www.a.example", "__b__", "_c_", "~~d~~", "<b>", "[e](f)", "g`|h"])
+def test_what_others_wrote_is_code_on_a_page_where_markdown_would_make_something_of_it(text: str) -> None:
+    assert re.fullmatch(r"`[^`|]+`", quoted(text))
+
+
+def test_plain_words_and_numbers_stand_on_a_page_as_they_are() -> None:
+    for text in ("passed, 2 warnings (1.5%)", "prompts_to_responses", "1,234", ""):
+        assert quoted(text) == text

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from typing import NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from infra import storage
 from tasks.errors import StorageError
 from tasks.people.people import files
+from tasks.release.manifest import misfits, read_manifest
 from tasks.release.verify import faults, main
 from tasks.work.store import compact
 from tests.conftest import ROOT
@@ -129,7 +132,7 @@ def test_a_file_that_cannot_be_read_is_told_by_its_path_and_hides_no_other(tmp_p
         "people/a.json",
         "people/b.json",
     ]
-    assert found[1][1] == "README.md cannot be read (No such file or directory)"
+    assert found[1][1] == "README.md is no file"
     with pytest.raises(StorageError, match=r"people/a\.json: cannot be read: No such file"):
         files(root)
 
@@ -149,3 +152,24 @@ def test_a_name_that_is_no_utf8_is_one_line_and_stops_no_other_release(tmp_path:
         files(root)
     with pytest.raises(StorageError, match=r"completions/a: cannot be read: b'\\xff\.parquet' is no name in UTF-8"):
         compact(f"{root}/tables")
+
+
+def test_a_pipe_among_the_files_of_a_release_is_no_file_of_it_and_is_not_waited_for(tmp_path: Path) -> None:
+    made = releases.release(str(tmp_path), "mine")
+    storage.remove(f"{made.uri}/README.md")
+    os.mkfifo(f"{made.uri}/README.md")
+    assert list(faults(str(tmp_path))) == [(f"releases/{made.version}", "README.md is no file")]
+
+
+def test_a_disk_that_fails_for_a_while_says_nothing_of_a_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    made = releases.release(str(tmp_path), "mine")
+    files = read_manifest(made.uri, None)["files"]
+    assert not list(misfits(made.uri, files))
+    monkeypatch.setattr(LocalFileSystem, "open", fail)
+    with pytest.raises(StorageError, match="cannot be read"):
+        list(misfits(made.uri, files))
