@@ -9,8 +9,11 @@ This is the only module that opens DuckDB for the pipeline.
 import glob
 import io
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TypeAlias
 
 import duckdb
@@ -45,11 +48,12 @@ def in_memory() -> duckdb.DuckDBPyConnection:
 @contextmanager
 def connect(inputs: Tables, uri: str = IN_MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB for the body, with a view a name: over one Parquet table, over several of one shape, or over rows in memory."""
-    with in_memory() if uri == IN_MEMORY else duckdb.connect(uri) as connection, stopping(connection) as raised:
+    with in_memory() if uri == IN_MEMORY else duckdb.connect(uri) as connection, stopping(connection):
         connection.execute(macro_definitions())
         for name, function in FUNCTIONS.items():
-            call = by_batch(function.call, raised)
-            connection.create_function(name, call, ["VARCHAR"], function.gives, type=ARROW, null_handling=SPECIAL)
+            connection.create_function(
+                name, by_batch(function.call), ["VARCHAR"], function.gives, type=ARROW, null_handling=SPECIAL
+            )
         files = {
             name: [table_files(ref.uri) for ref in listed(source)]
             for name, source in inputs.items()
@@ -74,20 +78,45 @@ def connect(inputs: Tables, uri: str = IN_MEMORY) -> Iterator[duckdb.DuckDBPyCon
 
 
 @contextmanager
-def stopping(connection: duckdb.DuckDBPyConnection) -> Iterator[list[BaseException]]:
-    """End the query that is at work as soon as a signal's handler raises, and raise that: DuckDB makes an error of its own of it.
+def stopping(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """End the query that is at work as soon as a signal's handler raises, and raise that, whatever became of it on the way.
 
-    Gives the list for what a handler raises inside a function of ours, of which DuckDB keeps the text alone.
+    DuckDB makes an error of its own of what a handler raises in a query, in a function of ours or in a file of a bucket.
     """
     raised: list[BaseException] = []
+    with noting(raised):
+        try:
+            yield
+        except BaseException:
+            connection.interrupt()  # before it is closed, which waits for the query
+            if not raised:
+                raise
+    for error in raised:
+        raise error from None
+
+
+@contextmanager
+def noting(raised: list[BaseException]) -> Iterator[None]:
+    """Put what the handlers of signals raise while the body runs into `raised`, too; handlers run in the main thread alone."""
+    before: dict[int, Callable[[int, FrameType | None], object]] = {}
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        before = {number: handler for number, handler in found.items() if callable(handler)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        try:
+            before[number](number, frame)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
     try:
-        yield raised
-    except BaseException as error:
-        connection.interrupt()  # before it is closed, which waits for the query
-        for cause in (*raised, error.__cause__):
-            if cause is not None and not isinstance(cause, Exception):
-                raise cause from None
-        raise
+        for number in before:
+            signal.signal(number, note)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def table_files(uri: str) -> Mapping[str, Info | None]:
@@ -104,15 +133,11 @@ def literal(uris: Sequence[str]) -> list[str]:
     return [glob.escape(uri) for uri in uris]
 
 
-def by_batch(function: Callable[[str], object], raised: list[BaseException]) -> Callable[[pa.ChunkedArray], pa.Array]:
-    """A function of one text as DuckDB calls it: with many, of which some may be null. What ends it goes to `raised`, too."""
+def by_batch(function: Callable[[str], object]) -> Callable[[pa.ChunkedArray], pa.Array]:
+    """A function of one text as DuckDB calls it: with many, of which some may be null."""
 
     def call(texts: pa.ChunkedArray) -> pa.Array:
-        try:
-            return pa.array([None if text is None else function(text) for text in texts.to_pylist()])
-        except BaseException as error:
-            raised.append(error)
-            raise
+        return pa.array([None if text is None else function(text) for text in texts.to_pylist()])
 
     return call
 

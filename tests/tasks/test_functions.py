@@ -1,6 +1,5 @@
 import random
 from collections.abc import Callable
-from contextlib import ExitStack
 from itertools import combinations
 from unicodedata import category, name, normalize
 
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from tasks import warehouse
 from tasks.functions import LANGUAGES, language, letters, novelty
+from tasks.identity import macro_definitions
 from tests.examples import examples
 from tests.tasks.languages import TEXTS
 
@@ -188,8 +188,8 @@ def test_all_of_a_text_is_new_that_says_nothing_twice(text: str) -> None:
     assert novelty(text) == 1
 
 
-OPEN = ExitStack()
-CONNECTION = OPEN.enter_context(warehouse.connect({}))
+CONNECTION = warehouse.in_memory()
+CONNECTION.execute(macro_definitions())
 
 
 def normalised(text: str) -> str:

@@ -8,14 +8,16 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
@@ -118,6 +120,52 @@ def ask_by_rules(query: str) -> None:
     with create_engine(f"duckdb+{BufferedDialect.driver}:///:memory:").connect() as connection:
         connection.exec_driver_sql("SET threads = 1")
         connection.exec_driver_sql(query)
+
+
+def tell(*_: object) -> str:
+    """What DuckDB calls, in which a signal arrives."""
+    signal.raise_signal(signal.SIGALRM)
+    return "told"
+
+
+class Telling(MemoryFileSystem):  # type: ignore[misc]
+    """A bucket, while whose files are looked at a signal arrives."""
+
+    protocol = "telling"
+    info = exists = open = glob = tell
+
+
+def call(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.create_function("tell", tell, ["VARCHAR"], "VARCHAR")
+    connection.execute("SELECT tell('x')")
+
+
+def read_a_file(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.register_filesystem(Telling())
+    connection.execute("FROM read_csv('telling://file.csv')")
+
+
+def take_it_for_another(connection: duckdb.DuckDBPyConnection) -> None:
+    with suppress(duckdb.Error):
+        call(connection)
+
+
+@pytest.mark.parametrize("ask", [call, read_a_file, take_it_for_another])
+def test_what_a_signal_raises_in_what_duckdb_calls_comes_out_as_it_is(
+    ask: Callable[[duckdb.DuckDBPyConnection], None],
+) -> None:
+    with pytest.raises(Told), told_to_stop_after(0), warehouse.connect({}) as connection:
+        ask(connection.execute("SET threads = 1"))
+
+
+def test_handlers_of_signals_are_afterwards_as_they_were() -> None:
+    def handlers() -> list[object]:
+        return [signal.getsignal(number) for number in signal.valid_signals()]
+
+    before = handlers()
+    with warehouse.connect({}), warehouse.connect({}):
+        pass
+    assert handlers() == before
 
 
 @pytest.mark.parametrize(("ask", "query"), [(ask_by_tables, HASHES), (ask_by_tables, CALLS), (ask_by_rules, HASHES)])
