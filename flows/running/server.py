@@ -4,6 +4,7 @@ In: Prefect's settings. Out: a server that lets this process in and, where it is
 """
 
 import secrets
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -53,15 +54,21 @@ def lock_temporary_server() -> None:
 
 
 def watch() -> None:
-    """Have Prefect start its temporary server as one that it sees end: else it waits until its time is up, or starts it for ever.
+    """Have Prefect start its temporary server as one that it sees end, and that does not hear Ctrl-C.
 
-    It may end where `home_fault` sees nothing: a newer database that is no file of SQLite, one that cannot be written.
+    Else Prefect waits until its time is up, or starts it for ever. It may end where `home_fault` sees nothing: a newer database
+    that is no file of SQLite, one that cannot be written.
     """
     from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415 (takes seconds)
 
     class Watched(SubprocessASGIServer):
         def _run_uvicorn_command(self) -> "subprocess.Popen[bytes]":
-            process: subprocess.Popen[bytes] = super()._run_uvicorn_command()
+            # Ctrl-C tells all that stands in a terminal's group: else those who ask it would say at length that it is gone.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                process: subprocess.Popen[bytes] = super()._run_uvicorn_command()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             wait_until_it_listens(process, self.port or 0)
             return process
 

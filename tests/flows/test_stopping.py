@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,12 @@ def at_work(home: Path) -> list[psutil.Process]:
     return [one for one in started_with(home) if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
+def is_deaf_to_ctrl_c(process: psutil.Process) -> bool:
+    """Whether it blocks SIGINT, which all in a terminal's group get: it ends after those who talk with it, or they say so."""
+    (blocked,) = re.findall(r"^SigBlk:\s(.*)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    return bool(int(blocked, 16) >> (signal.SIGINT - 1) & 1)
+
+
 def ray_starts(folder: Path) -> bool:
     """The store has its columns before the first job asks for a cluster."""
     return any(folder.glob("storage/tables/completions/*/columns-*.parquet"))
@@ -57,6 +64,7 @@ def test_a_run_that_is_told_to_stop_ends_at_once_with_all_that_it_started(
     home, log = tmp_path / "prefect", tmp_path / "log"
     with program([*IN_A_TERMINAL, sys.executable, "-m", "flows.pipeline", config], home, log) as driver:
         until(lambda: moment(tmp_path) or driver.poll() is not None, what=moment.__name__)
+        assert [is_deaf_to_ctrl_c(one) for one in at_work(home) if "uvicorn" in one.cmdline()] == [True]
         os.killpg(driver.pid, number) if number == signal.SIGINT else driver.send_signal(number)
         until(lambda: driver.poll() is not None or is_free(tmp_path / "storage/.lock"), 60, "the run ends")
         left = [one for one in at_work(home) if one.pid != driver.pid]
