@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from infra import prefect_settings
 from infra.leftovers import own
 
 USER = "safepairs"
@@ -50,13 +51,15 @@ def login(home: Path) -> str:
 def make_home(home: Path) -> None:
     """Make the folder of a Prefect server one that only its owner can enter: its database holds the keys in Secret blocks.
 
-    Another user's stays as it is, and so does one that is there for everybody, as `/tmp` is; raises OSError.
+    A group that may write there may still. Another user's stays as it is, and so does one that is there for everybody, as
+    `/tmp` is; raises OSError.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = home.stat()
-    if found.st_mode & 0o077 and found.st_uid == os.getuid() and not found.st_mode & stat.S_ISVTX:
+    others = stat.S_IRWXO if found.st_mode & stat.S_IWGRP else stat.S_IRWXG | stat.S_IRWXO
+    if found.st_mode & others and found.st_uid == os.getuid() and not found.st_mode & stat.S_ISVTX:
         with suppress(PermissionError):
-            home.chmod(0o700)
+            home.chmod(stat.S_IMODE(found.st_mode) & ~others)
 
 
 def known(kept: Path) -> str:
@@ -118,6 +121,7 @@ def main(port: int, *served: str) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         # Nothing is left at once: a process that is just being started would not be known yet.
         signal.signal(number, lambda number, _: told.append(number))
+    prefect_settings.check()
     own()
     values = environment(port, login(Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")))
     prefect = str(Path(sys.executable).parent / "prefect")

@@ -38,7 +38,8 @@ def command(folder: Path, ports: list[int]) -> list[str]:
     settings.write_text(json.dumps({"identities": [identity]}))
     weed = str(Path(sys.executable).with_name("weed"))
     options = [f"-{name}={port}" for name, port in zip(PORTS, ports, strict=True)]
-    bound = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64"]
+    # Each new bucket takes seven volumes, of eight that a server has by default: a second one could get none.
+    bound = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64", "-volume.max=100"]
     return [weed, "server", f"-dir={folder}", "-s3", f"-s3.config={settings}", *bound, *options]
 
 

@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 FOLDERS = ("releases", "claims", "tables", "people")
 """A storage has one of them at least."""
-MISSING = "was published and is missing; restore it, or delete its file in claims/ too"
+MISSING = "was published and is missing; restore it"
+CLAIMED = f"{MISSING}, or delete its file in claims/ too"
+"""Of one that no manifest names."""
 Fault = tuple[str, str]
 """An address below the storage, and what is wrong there."""
 
@@ -53,17 +55,17 @@ def faults_of_releases(root: str) -> Iterator[Fault]:
     except StorageError as error:
         yield "releases/latest.json", str(error)
         known = dict.fromkeys(there)
-    published = known.keys() | claimed
-    for version in sorted(published - set(there), key=order):
-        yield f"releases/{version}", MISSING
+    missing = dict.fromkeys(claimed, CLAIMED) | dict.fromkeys(known, MISSING)
+    for version in sorted(missing.keys() - set(there), key=order):
+        yield f"releases/{version}", missing[version]
     for version in there:
         folder = storage.join(root, "releases", version)
         if version in known:
             yield from ((f"releases/{version}", what) for what in damage(folder, known[version]))
         elif storage.exists(storage.join(folder, NAME)):
             yield f"releases/{version}", "was never published, or latest.json was moved back; delete it if so"
-        elif version in published:  # a store may keep an empty folder
-            yield f"releases/{version}", MISSING
+        elif version in missing:  # a store may keep an empty folder
+            yield f"releases/{version}", missing[version]
 
 
 def damage(folder: str, sha256: str | None) -> Iterator[str]:

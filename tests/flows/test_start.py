@@ -80,10 +80,11 @@ def test_an_address_of_a_server_with_which_prefect_cannot_be_imported_is_one_lin
     assert done.stderr == "error: PREFECT_API_URL: is no address of a server; mend it, or unset it\n"
 
 
-def test_a_setting_that_prefect_does_not_take_is_one_line() -> None:
+@pytest.mark.parametrize("command", [["-c", "import flows"], ["-m", "infra.serve", "4200", "", "", "", ""]])
+def test_a_setting_that_prefect_does_not_take_is_one_line(command: list[str]) -> None:
     environment = os.environ | {"PREFECT_LOGGING_LEVEL": "nonsense"}
     done = subprocess.run(
-        [sys.executable, "-c", "import flows"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert done.stderr == (

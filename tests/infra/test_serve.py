@@ -30,11 +30,15 @@ def test_a_login_is_made_once_shown_once_and_kept_from_others(
     assert serve.login(tmp_path / "other") != made
 
 
-def test_nobody_else_enters_the_home_of_a_server_whoever_made_it(tmp_path: Path) -> None:
+def test_nobody_but_a_group_that_may_write_there_enters_the_home_of_a_server_whoever_made_it(tmp_path: Path) -> None:
     for home in (tmp_path / "new", tmp_path / "old"):
         (tmp_path / "old").mkdir(mode=0o755, exist_ok=True)
         serve.login(home)
         assert home.stat().st_mode & 0o7777 == 0o700
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o2775)
+    serve.login(tmp_path / "shared")
+    assert (tmp_path / "shared").stat().st_mode & 0o7777 == 0o2770
     (tmp_path / "for all").mkdir()
     (tmp_path / "for all").chmod(0o1777)
     serve.login(tmp_path / "for all")

@@ -90,8 +90,18 @@ def test_verify_misses_releases_that_were_deleted_with_their_pointer(root: str) 
     made = [releases.release(root, name) for name in ("mine", "theirs")]
     storage.remove(f"{root}/releases")
     assert [where for where, _ in faults(root)] == [f"releases/{release.version}" for release in made]
+    assert all("delete its file in claims/" in what for _, what in faults(root))
     storage.remove(f"{root}/claims")
     assert not list(faults(root))
+
+
+def test_verify_does_not_advise_to_forget_a_release_that_a_later_one_names(root: str) -> None:
+    first, _ = (releases.release(root, name) for name in ("mine", "theirs"))
+    storage.remove(first.uri)
+    ((where, what),) = faults(root)
+    assert (where, "claims/" in what) == (f"releases/{first.version}", False)
+    storage.remove(f"{root}/claims/{first.version}")
+    assert list(faults(root)) == [(where, what)]
 
 
 def test_ctrl_c_ends_verify_in_one_line(
