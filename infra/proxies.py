@@ -12,13 +12,13 @@ THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 PROXIES: tuple[str, ...] = ("http_proxy", "https_proxy", "all_proxy")
 CERTIFICATES = ("ssl_cert_file", "ssl_cert_dir")
 VARIABLES = ("no_proxy", "NO_PROXY")
-"""In the order in which most programs read them; some know one of them alone."""
+"""Some programs know one of them alone."""
 
 
 def spare_this_machine() -> None:
     """Have no proxy asked for what runs on this machine."""
-    named = next((os.environ[name] for name in VARIABLES if os.environ.get(name)), "")
-    hosts = [host.strip() for host in named.split(",") if host.strip()]
+    named = ",".join(os.environ.get(name, "") for name in VARIABLES)
+    hosts = list(dict.fromkeys(host.strip() for host in named.split(",") if host.strip()))
     if getproxies_environment().keys() - {"no"} and "*" not in hosts:
         value = ",".join([*hosts, *(host for host in THIS_MACHINE if host not in hosts)])
         os.environ.update(dict.fromkeys(VARIABLES, value))

@@ -127,6 +127,40 @@ def long_factors(model: str, positions: int) -> bool:
     return isinstance(trained, int) and positions > trained
 
 
+LENGTHS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+    "model_max_length",
+    "max_target_positions",
+)
+LENGTHS += ("max_sequence_length", "max_seq_length", "seq_len")
+"""Where a configuration says how many positions a model has, for vLLM: the least of them counts."""
+SCALED_ALREADY = ("su", "longrope", "llama3", "default")
+"""Ways of rotating positions for which vLLM takes no factor; what is said of Gemma 3's it takes none of either."""
+
+
+def longest(model: str) -> int | None:
+    """The most positions that vLLM 0.29 gives a model; None where its `config.json` does not say it plainly."""
+    whole = read(Path(model) / "config.json")
+    told = whole["text_config"] if isinstance(whole.get("text_config"), dict) else whole
+    lengths = {name: told[name] for name in LENGTHS if isinstance(told.get(name), int)}
+    if not lengths:
+        return None
+    own = lengths.get("model_max_length")
+    derived: float = own or min(lengths.values())
+    scaling = told.get("rope_parameters") or told.get("rope_scaling") or {}
+    ways = [way for way in (scaling, *scaling.values()) if isinstance(way, dict)] if isinstance(scaling, dict) else []
+    if "gemma3" not in str(whole.get("model_type")):
+        for way in ways:
+            kind, factor = way.get("rope_type", way.get("type", "default")), way.get("factor") or 1
+            trained = way.get("original_max_position_embeddings") if kind == "yarn" else None
+            if kind not in SCALED_ALREADY and isinstance(factor, int | float):
+                derived = max(derived, (trained if isinstance(trained, int) else min(lengths.values())) * factor)
+    return max(int(derived), own or 0)
+
+
 def read(file: Path) -> dict[str, Any]:
     """An object in JSON; a list as one under no name; nothing where there is none."""
     with suppress(OSError, ValueError, RecursionError):

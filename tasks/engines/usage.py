@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.engines.chat import TOO_LONG, messages
+from tasks.engines.openai.replies import FILTERED
 from tasks.tables import TOKENS
 
 LETTERS = ascii_letters.encode()
@@ -41,8 +42,8 @@ def estimate_prompt(request: Mapping[str, object]) -> int:
 
 
 def estimate_answer(request: Mapping[str, Any], row: Mapping[str, Any]) -> int:
-    """Tokens of an answer; as many as it could have had where nobody saw it, or all of them went into thoughts."""
-    unseen = row["completion"] is None or (not row["completion"] and row["finish_reason"] == "length")
+    """Tokens of an answer; as many as it could have had where nobody saw one: all of them may have gone into thoughts."""
+    unseen = not row["completion"] and row["finish_reason"] != FILTERED
     return int(request["max_tokens"] or 0) if unseen else estimate(row["completion"])
 
 

@@ -73,7 +73,18 @@ regexp_replace(lower(split_part(coalesce(finish_reason, ''), ':', 1)), '[^a-z0-9
 
 -- Whether an answer ended because it was long enough: OpenAI, Anthropic, Gemini, Mistral and Cohere have words of their own.
 CREATE OR REPLACE MACRO is_cut(finish_reason) AS
-ending(finish_reason) IN ('length', 'maxtokens', 'modellength', 'modelcontextwindowexceeded');
+ending(finish_reason) IN (
+    'length', 'maxtokens', 'maxoutputtokens', 'maxnewtokens', 'maxlength', 'tokenlimit', 'errorlimit', 'modellength',
+    'modelcontextwindowexceeded'
+);
+
+-- A text with a letter in the place of each block of code that is closed: what stands there may be all signs.
+CREATE OR REPLACE MACRO without_code(text) AS
+if(
+    contains(text, '```') OR contains(text, '~~~'),
+    regexp_replace(text, '(?s)(?:^|\n)[ \t]*(?:```.*?\n[ \t]*```|~~~.*?\n[ \t]*~~~)', chr(10) || 'x', 'g'),
+    text
+);
 
 -- Whether a text has five strokes in a row that are no letters, digits or symbols, or none of these at all.
 CREATE OR REPLACE MACRO may_be_garbled(text) AS
@@ -173,18 +184,23 @@ repeat(
     )
 );
 
--- What begins thinking: tags of that name, of Mistral, Kimi, ByteDance and Cohere too, and the channels of gpt-oss and Gemma, of which
--- some servers leave only the names.
+-- What begins thinking: tags of that name, of Mistral, Kimi, ByteDance, Cohere and MedGemma too, the channels of gpt-oss and Gemma, of
+-- which some servers leave only the names, and the words of Granite. A tag such as <reason> may be an answer's own.
 CREATE OR REPLACE MACRO thinking_begins() AS
-'(?:[<◁](?:\w+[:_])?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|\[think\]|(?-i:\[(?:THINKING|THOUGHT|REASONING)\])'
-|| '|<\|(?:start_|begin_)?(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)\|>'
+'(?:[<◁](?:\w+[:_]|ant)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|<unused94>\s*thought|\[think\]|(?-i:\[(?:THINKING|THOUGHT|REASONING)\])'
+|| '|<\|(?:start_|begin_)?(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)(?:_start|_begin)?\|>'
 || '|(?:<\|start\|>assistant)?<\|channel\|?>\s*(?:analysis|commentary|thought)'
-|| '|(?-i:^analysis(?:We|The|They|User|I|Need|Let) [a-z]))';
+|| '|(?-i:^analysis(?:We|The|They|User|I|Need|Let) [a-z])'
+|| '|(?-i:^Here(?: is|''s) my thought process:|^Here are my reasoning steps:))';
 
 CREATE OR REPLACE MACRO thinking_ends() AS
-'(?:[<◁]/(?:\w+[:_])?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|\[/(?:think(?:ing)?|thought|reasoning)\]'
-|| '|<\|(?:/|end_)(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)\|>(?:<\|start_response\|>)?'
+'(?:[<◁]/(?:\w+[:_]|ant)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|<unused95>|\[/(?:think(?:ing)?|thought|reasoning)\]'
+|| '|<\|(?:/|end_)(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)\|>(?:<\|start_response\|>)?|<\|(?:think(?:ing)?|thoughts?|reasoning|scratchpad)_end\|>'
 || '|<\|channel\|>\s*final\s*(?:<\|message\|>)?|<channel\|>|(?-i:assistantfinal))';
+
+-- What ends thinking that was begun: words, too, with which an answer may begin by itself.
+CREATE OR REPLACE MACRO begun_thinking_ends() AS
+'(?:' || thinking_ends() || '|(?-i:Here(?: is|''s) my response:))';
 
 CREATE OR REPLACE MACRO thinks(raw) AS
 regexp_matches(raw, '(?i)' || thinking_begins() || '|' || thinking_ends());
@@ -201,7 +217,7 @@ ltrim(
         regexp_matches(raw, '(?i)' || judging_begins() || '|' || thinking_ends()),
         regexp_replace(
             regexp_replace(
-                regexp_replace(raw, '(?is)' || judging_begins() || '.*?' || thinking_ends(), '', 'g'),
+                regexp_replace(raw, '(?is)' || judging_begins() || '.*?' || begun_thinking_ends(), '', 'g'),
                 '(?is)^.*' || thinking_ends(), ''
             ),
             '(?is)' || judging_begins() || '.*$', ''
@@ -228,7 +244,7 @@ ltrim(
     if(
         is_begun,
         regexp_replace(text, '(?is)^.*?' || thinking_ends(), ''),
-        regexp_replace(text, '(?is)^(?:\s*' || thinking_begins() || '.*?' || thinking_ends() || ')+', '')
+        regexp_replace(text, '(?is)^(?:\s*' || thinking_begins() || '.*?' || begun_thinking_ends() || ')+', '')
     ),
     ' ' || chr(10)
 );

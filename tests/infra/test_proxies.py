@@ -26,6 +26,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a.org, .b.org"}, f"a.org,.b.org,{HERE}"),
         ({"HTTP_PROXY": "http://p:1", "no_proxy": "localhost"}, "localhost,127.0.0.1,::1"),
         ({"HTTP_PROXY": "http://p:1", "no_proxy": "", "NO_PROXY": "a.org"}, f"a.org,{HERE}"),
+        ({"HTTP_PROXY": "http://p:1", "no_proxy": "b.org", "NO_PROXY": "a.org,b.org"}, f"b.org,a.org,{HERE}"),
         ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "*"}, "*"),
         ({"NO_PROXY": "a.org"}, "a.org"),
         ({}, None),

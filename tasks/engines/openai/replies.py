@@ -9,7 +9,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
@@ -35,6 +35,8 @@ FILTERS = (
     "imagesafety",
     "prohibitedcontent",
     "blocklist",
+    "blacklist",
+    "modelarmor",
     "recitation",
     "spii",
     "sensitive",
@@ -42,15 +44,41 @@ FILTERS = (
     "errortoxic",
 )
 """What providers call it, as `spelled`: OpenAI, Bedrock, Gemini, Zhipu, Anthropic, Cohere. The macro `ending` spells alike."""
-CUT = ("length", "maxtokens", "modellength", "modelcontextwindowexceeded")
+CUT = (
+    "length",
+    "maxtokens",
+    "maxoutputtokens",
+    "maxnewtokens",
+    "maxlength",
+    "tokenlimit",
+    "errorlimit",
+    "modellength",
+    "modelcontextwindowexceeded",
+)
 """How an answer ends that was long enough, spelled: the macro `is_cut` knows it too."""
-BROKEN = ("error", "abort", "aborted")
-"""How what is no answer ends, whatever text it has."""
+BROKEN = (
+    "error",
+    "abort",
+    "aborted",
+    "cancel",
+    "cancelled",
+    "canceled",
+    "timeout",
+    "timelimit",
+    "networkerror",
+    "servererror",
+    "internalerror",
+    "insufficientsystemresource",
+    "overloaded",
+    "failed",
+)
+"""How what is no answer ends, whatever text it has: a part of one that another try may give whole. vLLM, DeepSeek, Zhipu, others."""
 MAY_REFUSE = (400, 403, 422, 451)
 """Statuses beside which a request may be refused for what it says. Others, such as 429 and 503, tell of a filter's own faults."""
 REFUSALS = re.compile(
     "contentfilter|contentfiltered|contentpolicyviolation|responsibleaipolicyviolation|moderation|moderationblocked"
-    "|datainspectionfailed|guardrailintervened|prohibitedcontent|safety|invalidprompt|[a-z]*sensitivecontentdetected|1301|1026|1027"
+    "|datainspectionfailed|guardrailintervened|prohibitedcontent|safety|blocklist|modelarmor|invalidprompt"
+    "|[a-z]*sensitivecontentdetected[a-z]*|(input|output)[a-z]*riskdetection|1301|1026|1027"
 )
 """Codes of such a refusal, spelled: OpenAI, Azure, OpenRouter, DashScope, Bedrock, Gemini, Ark, Zhipu, MiniMax."""
 REFUSING_WORDS = re.compile(
@@ -60,12 +88,21 @@ REFUSING_WORDS = re.compile(
 """What DeepSeek, LiteLLM, Azure, OpenAI and xAI say of it in place of a code."""
 SHUT_OUT = re.compile(
     "insufficient(user)?(quota|balance|funds|credits?)|exceededcurrentquota(error)?|billing(hardlimitreached|notactive)"
-    "|notenoughbalance|paymentrequired|budgetexceeded|arrearage|(invalid|incorrect)apikey|apikeyinvalid|accountdeactivated"
+    "|notenoughbalance|paymentrequired|budgetexceeded|spendinglimit[a-z]*|arrearage|(invalid|incorrect)apikey|apikeyinvalid"
+    "|(account|user|access|organi[sz]ation|project|apikey)(deactivated|disabled|suspended|terminated|banned|revoked|expired|overdue[a-z]*)"
     "|[a-z]*perday[a-z]*|1113|1008"
 )
 """Codes of one who may ask nothing more, whatever the status: OpenAI, Moonshot, DashScope, DeepSeek, Gemini, Zhipu, MiniMax."""
-SHUT_OUT_WORDS = re.compile("credit balance is too low|insufficient balance", re.IGNORECASE)
-"""What Anthropic and DeepSeek say of it in place of a code."""
+SHUT_OUT_WORDS = re.compile(
+    r"credit balance is too low|insufficient (account )?(balance|credits?|funds|quota)|(exceeded|reached) your (current|monthly) quota"
+    r"|(spending|spend|budget|credit) limit"
+    r"|\b(account|access|organi[sz]ation|workspace|project|api key|key)( \S+){0,4} (has|have|was|were|is|are)( been)?( \w+ly)?"
+    r" (suspended|deactivated|disabled|terminated|banned|revoked)",
+    re.IGNORECASE,
+)
+"""What others say of it in place of a code, beside whatever code: Anthropic, DeepSeek, Moonshot, Azure, OpenAI, LiteLLM."""
+A_DAY_SPENT = re.compile(r"\bper[- ]day\b|\bdaily\b|\b[RT]PD\b", re.IGNORECASE)
+"""Which limit was reached, where the endpoint is asked too much (429): one that no run waits for. OpenAI, Groq, Gemini, OpenRouter."""
 LONG = re.compile("context(length|size|window)|(prompt|input)toolong|stringabovemaxlength")
 """What stands in the code of an error that is the prompt's length, spelled: OpenAI, Azure, llama.cpp."""
 LONG_WORDS = re.compile(
@@ -98,6 +135,8 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
     if is_fault(reply):
         return read_fault("error", status, body, hidden)
     used = tokens_told(reply)
+    if was_blocked(reply):
+        return used | {"completion": "", "finish_reason": FILTERED}
     text, finish_reason = answer_of(reply), ending_of(reply)
     if text is None and (spelled(finish_reason or "") in FILTERS or thought_alone(reply)):
         text = ""
@@ -126,10 +165,11 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
         or REFUSING_WORDS.search(message)
         or "flagged_input" in str(found.get("metadata"))
     )
-    if is_refused and (meant < 300 or meant in MAY_REFUSE):
-        return tokens_told(reply) | {"completion": "", "finish_reason": FILTERED}
-    if meant in (401, 402) or may_ask_no_more(reply):
+    # Before what sounds like a refusal: an account that is closed for what it asked answers nothing more.
+    if meant in (401, 402) or may_ask_no_more(meant, codes, f"{message} {told}"):
         fault = NO_ACCESS
+    elif is_refused and (meant < 300 or meant in MAY_REFUSE):
+        return tokens_told(reply) | {"completion": "", "finish_reason": FILTERED}
     elif meant == 403:
         fault = FORBIDDEN
     elif meant in (400, 413, 422) and (
@@ -139,10 +179,16 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
     return tokens_told(reply) | {"error": describe(fault, status, said, hidden)}
 
 
-def may_ask_no_more(reply: object) -> bool:
-    """Whether a reply says that the key is wrong or the quota spent."""
-    message = str(fault_in(reply).get("message"))
-    return any(map(SHUT_OUT.fullmatch, map(spelled, codes_of(reply)))) or bool(SHUT_OUT_WORDS.search(message))
+def will_stay(status: int, body: bytes) -> bool:
+    """Whether an error says that to ask again is in vain, even where its status says that the endpoint is busy."""
+    reply = parsed(body)
+    return may_ask_no_more(status, map(spelled, codes_of(reply)), words(status, reply, body))
+
+
+def may_ask_no_more(status: int, codes: Iterable[str], said: str) -> bool:
+    """Whether the spelled codes of a fault, or what was said of it, tell that the key is wrong or the quota spent."""
+    spent = SHUT_OUT_WORDS.search(said) or (status == 429 and A_DAY_SPENT.search(said))
+    return any(map(SHUT_OUT.fullmatch, codes)) or bool(spent)
 
 
 def spelled(code: str) -> str:
@@ -186,6 +232,31 @@ def is_fault(reply: object) -> bool:
         case {"base_resp": {"status_code": float(code)}} if code:
             return True
     return False
+
+
+def was_blocked(reply: object) -> bool:
+    """Whether a reply without choices says that a filter refused the prompt, beside no error: Gemini, Azure."""
+    match reply:
+        case {"choices": [_, *_]}:
+            return False
+        case {"promptFeedback": {"blockReason": str()}} | {"prompt_feedback": {"block_reason": str()}}:
+            return True
+        case {"prompt_filter_results": [*results]} | {"prompt_annotations": [*results]}:
+            return any(
+                is_filtered(value) for result in results for value in values_of(result, "content_filter_results")
+            )
+    return False
+
+
+def values_of(holder: object, name: str) -> list[object]:
+    """The values of the object that stands in another one under `name`; none where there is none."""
+    found = holder.get(name) if isinstance(holder, dict) else None
+    return list(found.values()) if isinstance(found, dict) else []
+
+
+def is_filtered(value: object) -> bool:
+    """Whether one kind of filter says that it refused something."""
+    return isinstance(value, dict) and value.get("filtered") is True
 
 
 def answer_of(reply: object) -> str | None:
@@ -292,17 +363,22 @@ def describe(fault: str, status: int, said: str, hidden: Sequence[str]) -> str:
 
 
 def words(status: int, reply: object, body: bytes) -> str:
-    """What a reply says of a fault. Beside a status of success it may be an answer in another form: that stays out."""
+    """What a reply says of a fault, its beginning. Beside a status of success it may be an answer in another form: that stays out."""
+    return all_words(status, reply, body)[:MOST_BYTES]
+
+
+def all_words(status: int, reply: object, body: bytes) -> str:
+    """The same, whole where it is JSON."""
     refused = status >= 300
     match reply:
         case {"error": {"message": str(message)}} | {"error": str(message)} | {"detail": str(message)}:
-            return message[:MOST_BYTES]
+            return message
         case {"message": str(message)} if refused:
-            return message[:MOST_BYTES]
+            return message
         case {"base_resp": {"status_msg": str(message)}}:
-            return message[:MOST_BYTES]
+            return message
         case {"error": {} | [*_] as fault}:
-            return json.dumps(fault, ensure_ascii=False)[:MOST_BYTES]
+            return json.dumps(fault, ensure_ascii=False)
     page = body[:MOST_BYTES].decode("utf-8", "replace")
     return TAGS.sub(" ", page) if refused or PAGE.match(page) else ""
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from infra import storage
 from tasks.engines import EngineSection, Example
-from tasks.engines.checkpoints import checkpoint_folder, checkpoint_identity, long_factors
+from tasks.engines.checkpoints import checkpoint_folder, checkpoint_identity, long_factors, longest
 from tasks.engines.rendering import dated
 from tasks.errors import ModelError
 from tasks.section import LONGEST, Words
@@ -133,6 +134,12 @@ class Vllm(EngineSection):
         check_template(self.model, load_form(self.source(), self.revision, self.template), examples)
         if self.is_folder():
             check_generation_config(self.model, self.source())
+            room = longest(self.source())
+            if room is not None and self.max_model_len > room and not os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN"):
+                raise ModelError(
+                    f"model {self.model}: max_model_len {self.max_model_len:,} is more than its {room:,} positions; set it to at "
+                    f"most {room}"
+                )
 
 
 def lora_rank(adapter: str) -> int:

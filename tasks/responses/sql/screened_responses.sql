@@ -38,7 +38,8 @@ answered AS (
         list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
         is_cut(completions.finish_reason) AS is_cut,
         completions.completion AS response,
-        normalise_text(completions.completion) AS plain
+        normalise_text(completions.completion) AS plain,
+        without_code(plain) AS shown
     FROM requests
     LEFT JOIN completions USING (request_id)
 ),
@@ -59,7 +60,7 @@ thought AS (
 -- Layout is what tells no answers apart; a hash of what is left is quicker to compare.
 measured AS (
     SELECT
-        * EXCLUDE (plain, spoken),
+        * EXCLUDE (plain, shown, spoken),
         response_id(prompt, response) AS response_id,
         language(plain) AS language,
         plain = '' AS is_empty,
@@ -69,8 +70,8 @@ measured AS (
         CASE
             WHEN contains(plain, chr(0)) THEN 0
             WHEN has_lost AND lost_characters(if(is_cut, rtrim(plain, chr(65533)), plain)) THEN 0
-            WHEN may_be_garbled(plain)
-                THEN if(json_valid(plain), 1, readable(plain))
+            WHEN may_be_garbled(shown)
+                THEN if(json_valid(plain), 1, readable(shown))
         END AS readable,
         CASE
             WHEN

@@ -141,6 +141,37 @@ ANSWERS |= {
     "refused by Zhipu": (http({"error": {"code": "1301", "message": "-"}}, status=400), ""),
     "refused by Ark": (http({"error": REFUSED | {"code": "InputTextSensitiveContentDetected"}}, status=400), ""),
     "refused by MiniMax": (http({"base_resp": {"status_code": 1026, "status_msg": "-"}, "choices": None}), ""),
+    "refused by Ark, with its kind": (
+        http({"error": REFUSED | {"code": "SensitiveContentDetected.SevereViolation"}}, status=400),
+        "",
+    ),
+    "refused by Ark as a risk": (http({"error": REFUSED | {"code": "InputTextRiskDetection"}}, status=400), ""),
+    "refused by Gemini, beside no choices": (http({"choices": [], "promptFeedback": {"blockReason": "SAFETY"}}), ""),
+    "refused by Azure, beside no choices": (
+        http(
+            {
+                "choices": [],
+                "prompt_filter_results": [
+                    {
+                        "prompt_index": 0,
+                        "content_filter_results": {"hate": {"filtered": False}, "sexual": {"filtered": True}},
+                    }
+                ],
+            }
+        ),
+        "",
+    ),
+    "cut off by Gemini's armor": (http(says("Plant them d", finish_reason="MODEL_ARMOR")), "Plant them d"),
+    "refused with a warning": (
+        http(
+            {
+                "error": REFUSED
+                | {"code": "content_filter", "message": "Your access may be suspended. 100 a day are allowed."}
+            },
+            status=400,
+        ),
+        "",
+    ),
     "filtered with a colon": (http(says(None, finish_reason="content_filter: PROHIBITED_CONTENT")), ""),
 }
 TOO_LONG: dict[str, Any] = {
@@ -188,6 +219,26 @@ SHUT_OUT: dict[str, tuple[bytes, str]] = {
         ),
         "no access (status 429): all spent",
     ),
+    "an account closed for what it asked": (
+        http({"error": {"message": "Against our usage policies.", "code": "account_deactivated"}}, status=403),
+        "no access (status 403): Against our usage policies.",
+    ),
+    "an account closed, in words": (
+        http({"error": {"message": "Your access was suspended for violating our usage policy."}}, status=403),
+        "no access (status 403): Your access was suspended for violating our usage policy.",
+    ),
+    "money, without a code": (
+        http({"error": "Insufficient Balance"}, status=429),
+        "no access (status 429): Insufficient Balance",
+    ),
+    "money, as a detail": (
+        http({"detail": "You have reached your spending limit."}, status=429),
+        "no access (status 429): You have reached your spending limit.",
+    ),
+    "spent for today, in words": (
+        http({"error": {"message": "Rate limit reached on requests per day (RPD).", "code": "rate_limit"}}, status=429),
+        "no access (status 429): Rate limit reached on requests per day (RPD).",
+    ),
     "spent at MiniMax": (
         http({"base_resp": {"status_code": 1008, "status_msg": "all spent"}}),
         "no access (status 200): all spent",
@@ -218,6 +269,10 @@ ERRORS: dict[str, tuple[bytes, str]] = {
     ),
     "thought of another type": (http(chat(THOUGHT | {"reasoning": 3})), "message without text (status 200)"),
     "no choices": (http({"choices": []}), "no choices (status 200)"),
+    "no choices, and nothing filtered": (
+        http({"choices": [], "prompt_filter_results": [{"content_filter_results": {"hate": {"filtered": False}}}]}),
+        "no choices (status 200)",
+    ),
     "null choices": (http({"choices": None}), "no choices (status 200)"),
     "choices as an object": (http({"choices": {"0": GOOD}}), "no choices (status 200)"),
     "null choice": (http({"choices": [None]}), "choice without message (status 200)"),

@@ -156,6 +156,11 @@ PAIRS = {
     "OpenThinker": ("<|begin_of_thought|>\n\n", "<|end_of_thought|>"),
     "gpt-oss": ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
     "gpt-oss without its marks": ("analysis", "assistantfinal"),
+    "MedGemma": ("<unused94>thought\n", "<unused95>"),
+    "Claude": ("<antThinking>", "</antThinking>"),
+    "its place behind": ("<|thought_start|>", "<|thought_end|>"),
+    "Granite": ("Here is my thought process:\n\n", "Here is my response:"),
+    "Granite's steps": ("Here's my thought process:\n", "Here's my response:\n"),
 }
 THOUGHT = "They ask for tulips. Are bulbs safe? I think so."
 
@@ -191,6 +196,8 @@ SPEAKING = [
     "</think> ends it.",
     "<thinker>Rodin</thinker>",
     "<reason>It rains.</reason>",
+    "Here is my response: plant them deep.",
+    "Here is my thought process, in short.",
     "<Thinking of you>",
     "[Thought] Good.",
     "[thinking] I wonder, said the bear.",
