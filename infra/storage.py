@@ -94,7 +94,7 @@ def root_fault(uri: str) -> str | None:
         return "it is blank; give a folder or s3://bucket/prefix"
     scheme, found, rest = resolve(uri).partition("://")
     if not found:
-        return None
+        return None if is_unicode(scheme) else "the name of a folder that it is in is not in UTF-8; set one elsewhere"
     if scheme != "s3":
         return "a storage is a folder or s3://bucket/prefix"
     if without_credentials(uri) != uri or "@" in rest.split("/")[0]:

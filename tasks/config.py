@@ -4,6 +4,7 @@ In: a path, and the command line's prompts and storage where given. Out: `Config
 are refused by name. Paths stay as written; `infra.storage.resolve` makes them absolute where they are used.
 """
 
+import json
 import os
 import re
 import tomllib
@@ -20,7 +21,7 @@ from tasks.engines.sentence_transformers import SentenceTransformers
 from tasks.engines.transformers import Transformers
 from tasks.engines.vllm import Vllm
 from tasks.engines.word_counts import WordCounts
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, one_line
 from tasks.functions import LANGUAGES
 from tasks.section import LONGEST, LONGEST_PATH, Section, Variable, WebAddress, Words, without_controls
 from tasks.tables import AGREEMENT_QUESTIONS
@@ -323,8 +324,12 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
         values["prompts"] = values.get("prompts", {}) | {"source": prompts}
     if storage:
         values["storage"] = storage
+    for key, given in (("prompts", prompts), ("storage", storage)):
+        if given and not stores.is_unicode(given):
+            raise ConfigError(f"{key} {one_line(given)}: is no text in UTF-8; give another path")
     try:
-        return Config.model_validate(values)
+        # As JSON, where a list is a tuple and nothing else is taken for what it is not: `true` for 1, "3" for 3, a date for a text.
+        return Config.model_validate_json(json.dumps(values, default=lambda _: {}), strict=True)
     except ValidationError as error:
         problems = "; ".join(describe(detail, values) for detail in error.errors(include_url=False))
         raise ConfigError(f"{path}: {problems}") from None

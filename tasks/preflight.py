@@ -17,7 +17,7 @@ from tasks import warehouse
 from tasks.config import Config, Judge, Local, Responder
 from tasks.engines import Example
 from tasks.engines.chat import example
-from tasks.errors import ConfigError, ModelError, StorageError
+from tasks.errors import ConfigError, ModelError, StorageError, one_line
 from tasks.judging.classifiers import CLASSIFIERS
 from tasks.judging.rubric import rubrics
 from tasks.plan import at_most
@@ -76,6 +76,10 @@ def check(config: Config) -> None:
 def check_temporary() -> None:
     """Raise ConfigError where a run has no place for short-lived files."""
     try:
+        if not storage.is_unicode(usual := tempfile.gettempdir()):
+            raise ConfigError(
+                f"temporary folder {one_line(usual)}: its name is not in UTF-8; set TMPDIR to another, such as /tmp"
+            )
         for parent in (None, leftovers.temporary()):
             with leftovers.folder(parent):
                 pass

@@ -128,14 +128,16 @@ def long_factors(model: str, positions: int) -> bool:
 
 
 LENGTHS = (
-    "max_position_embeddings",
-    "n_positions",
-    "max_seq_len",
-    "seq_length",
-    "model_max_length",
-    "max_target_positions",
+    *(
+        "max_position_embeddings",
+        "n_positions",
+        "max_seq_len",
+        "seq_length",
+        "model_max_length",
+        "max_target_positions",
+    ),
+    *("max_sequence_length", "max_seq_length", "seq_len"),
 )
-LENGTHS += ("max_sequence_length", "max_seq_length", "seq_len")
 """Where a configuration says how many positions a model has, for vLLM: the least of them counts."""
 SCALED_ALREADY = ("su", "longrope", "llama3", "default")
 """Ways of rotating positions for which vLLM takes no factor; what is said of Gemma 3's it takes none of either."""

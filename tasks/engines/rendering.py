@@ -4,6 +4,7 @@ In: a tokenizer; messages. Out: the text of a prompt, or what went wrong. A temp
 missing, raise whatever it likes, print the date, or leave out what it is told.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +20,9 @@ CLOCK = "strftime_now"
 """What templates ask for the date, as Python's `strftime` takes it."""
 PERCENT = "\x01"
 """Stands for a sign that no directive begins with."""
+CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+RANDOM = re.compile(r"\|\s*random\b|\bfilter\s+random\b|\blipsum\s*\(|map\(\s*['\"]random")
+"""All that is random in Jinja."""
 DIRECTIVES = [
     *(f"%-{letter}" for letter in "dmyHIMSj"),
     *(f"%{letter}" for letter in "aAwdbBmyYHIpPMSfzZjUWcxXGuVeFTDRhClkr"),
@@ -53,6 +57,11 @@ def rendered(tokenizer: Any, chat: Sequence[Message]) -> tuple[str, Exception | 
     except Exception as error:  # noqa: BLE001 (nobody knows all that a template can raise)
         return "", error
     return str(text), None
+
+
+def draws(template: str) -> bool:
+    """Whether a template takes what Jinja draws at random."""
+    return any(RANDOM.search(code) for code in CODE.findall(template))
 
 
 @cache

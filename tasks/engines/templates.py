@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from tasks.engines.chat import TEXTS, Message, messages
 from tasks.engines.markers import as_text, markers
-from tasks.engines.rendering import rendered, written
+from tasks.engines.rendering import draws, rendered, written
 from tasks.errors import ModelError
 
 FRAMES = {
@@ -136,7 +136,12 @@ def joined(chat: Sequence[Message]) -> str:
 
 
 def check_template(model: str, form: Form, requests: Iterable[dict[str, str | None]]) -> None:
-    """Raise ModelError where the model cannot be asked what stands for all requests of a run."""
+    """Raise ModelError where the model cannot be asked what stands for all requests of a run, or not twice in the same way."""
+    if form.frame is None and draws(written(form.tokenizer) or ""):
+        raise ModelError(
+            f"model {model}: its chat template draws at random (`random` or `lipsum`), so that no prompt would be the same twice; "
+            "mend chat_template.jinja in its folder or use another model"
+        )
     for request in requests:
         text, error = prompt(form, request)
         turns = ", ".join(f"{'' if told else 'empty '}{role}" for role, told in request.items() if told is not None)

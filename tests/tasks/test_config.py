@@ -43,6 +43,13 @@ ENDPOINT = 'kind = "openai", base_url = "https://a.org", model = "m", parameters
         ('name = "tested"', 'name = "tested"\ncolour = "blue"', "colour: unknown key"),
         ("samples = 2", "sampels = 2", "responders[0].sampels: unknown key"),
         ("samples = 2", "samples = 0", "responders[0].samples"),
+        ("samples = 2", "samples = true", "responders[0].samples: Input should be a valid integer"),
+        ("samples = 2", 'samples = "2"', "responders[0].samples: Input should be a valid integer"),
+        ("samples = 2", "samples = 2.0", "responders[0].samples: Input should be a valid integer"),
+        ("samples = 2", "temperature = true", "responders[0].temperature: Input should be a valid number"),
+        ("samples = 2", "system = 3", "responders[0].system: Input should be a valid string"),
+        ("samples = 2", "system = 2026-01-02", "responders[0].system: Input should be a valid string"),
+        (SCRIPTED, f"{ENDPOINT}{{}}, logprobs = 1 }}\n#", "engine.logprobs: Input should be a valid boolean"),
         (
             SCRIPTED,
             f'{ENDPOINT}{{ max_token = "" }} }}\n#',

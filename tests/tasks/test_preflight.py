@@ -61,6 +61,18 @@ def test_a_temporary_folder_that_cannot_be_written_is_one_line(
         check(load(str(write_config(tmp_path))))
 
 
+def test_a_folder_whose_name_is_not_in_utf8_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    os.mkdir(odd)
+    written = str(write_config(tmp_path, storage="data"))
+    monkeypatch.setattr("tempfile.tempdir", odd)
+    with pytest.raises(ConfigError, match=r"not in UTF-8; set TMPDIR"):
+        check(load(written))
+    monkeypatch.chdir(odd)
+    with pytest.raises(ConfigError, match=r"storage: the name of a folder .* not in UTF-8"):
+        load(written)
+
+
 def test_where_no_folder_is_for_temporary_files_that_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

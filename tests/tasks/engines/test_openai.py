@@ -193,6 +193,7 @@ ENDS = {
     "an end of another name": "end_turn",
     "an end without a name": "",
     "cut off by Gemini's filter": "SAFETY",
+    "cut off by Gemini's armor": "MODEL_ARMOR",
     "thought alone, as DeepSeek shows it": "length",
     "thought alone, as a part": "length",
     "thought alone, not shown": "MAX_TOKENS",
@@ -260,6 +261,10 @@ def test_a_user_and_a_password_in_the_address_are_sent_and_never_written(served:
     assert served.keys == {f"Basic {b64encode(b'me:open sesame').decode()}"}
     assert private.identity() == model(served).identity()
     job = Answering(id="j", name="n", model=private, pending=Ref("rows", 1, "f"), store="s")
+    alone = OpenAI(
+        kind="openai", base_url=with_user.replace("me:open%20sesame", "t0ken"), model="m", key_variable=KEY_VARIABLE
+    )
+    assert "t0ken" in EndpointEngine(alone).hidden
     with pytest.raises(ModelError, match="a user or a password is in its address") as raised:
         private.check(runs_here=False)
     written = [job.model_dump_json(), str(private.model_dump(mode="json")), str(raised.value)]

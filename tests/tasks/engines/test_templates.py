@@ -74,6 +74,8 @@ REFUSED = {
         [{"name": "rag", "template": TURNS}],
         "none of its chat templates is named",
     ),
+    "a filter that draws": ("{{ ['Hi', 'Hello'] | random }}" + TURNS, "draws at random"),
+    "words that are drawn": ("{% set x = lipsum(n=1) %}{{ x }}" + TURNS, "draws at random"),
     "a number": (7, "model"),
 }
 
@@ -88,6 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[objec
     written = tokenizer.to_str()
     weights = tmp_path_factory.mktemp("weights")
     size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    size |= {"max_position_embeddings": 8192}
     LlamaForCausalLM(LlamaConfig(vocab_size=len(BYTES + SPECIAL), **size)).save_pretrained(weights)
 
     def write(template: object) -> str:

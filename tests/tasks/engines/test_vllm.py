@@ -14,6 +14,8 @@ import pytest
 from ray.llm._internal.batch.stages.base import StatefulStageUDF, wrap_postprocess, wrap_preprocess
 from transformers import AutoTokenizer
 
+from tasks.engines.chat import example
+from tasks.engines.checkpoints import longest
 from tasks.engines.templates import FRAMES
 from tasks.engines.vllm import ADAPTER, Vllm
 from tasks.engines.vllm.answering import commit_answered, completion, engine_arguments, to_tokens
@@ -201,3 +203,12 @@ def test_a_file_about_generating_that_vllm_would_not_start_with_is_one_line(tmp_
     (tmp_path / "generation_config.json").write_bytes(told)
     with pytest.raises(ModelError, match=r"generation_config.json.*; mend it"):
         Vllm(kind="vllm", model=str(tmp_path)).check_requests([], runs_here=False)
+
+
+def test_a_model_may_not_be_longer_than_its_configuration_says() -> None:
+    room = longest(MODEL)
+    assert room is not None
+    asked = [example(None, shows_answer=False)]
+    Vllm(kind="vllm", model=MODEL, max_model_len=room).check_requests(asked, runs_here=False)
+    with pytest.raises(ModelError, match=f"set it to at most {room}"):
+        Vllm(kind="vllm", model=MODEL, max_model_len=room + 1).check_requests(asked, runs_here=False)
