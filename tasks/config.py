@@ -5,6 +5,7 @@ are refused by name. Paths stay as written; `infra.storage.resolve` makes them a
 """
 
 import json
+import math
 import os
 import re
 import tomllib
@@ -82,13 +83,77 @@ Embedder = Annotated[SentenceTransformers | WordCounts, Field(discriminator="kin
 Model = Annotated[Engine | Embedder, Field(discriminator="kind")]
 
 
-class Prompts(Section):
-    """Where the prompts come from and which of them are kept; those in other `languages` are not, where some are named."""
+class Source(Section):
+    """What sources of prompts share: a name, which becomes their `prompt_source`, and how many of them are taken at most.
 
-    source: Annotated[Words, AfterValidator(readable)]
+    `share` is that of all prompts that are taken, of all sources.
+    """
+
+    name: Name
+    count: int | None = Field(None, ge=1, le=1_000_000_000)
+    share: float | None = Field(None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def is_limited_once(self) -> Self:
+        """A share is that of a total, which a count is not taken from."""
+        if self.count is not None and self.share is not None:
+            raise ValueError("count and share are both given; keep one")
+        return self
+
+
+class FileSource(Source):
+    """Prompts of one file."""
+
+    kind: Literal["file"]
+    file: Annotated[Words, AfterValidator(readable)]
+
+
+class DatasetSource(Source):
+    """Prompts of one split of a folder in the layout of Hugging Face, and of one `subset`, where it has several."""
+
+    kind: Literal["dataset"]
+    folder: Annotated[Words, AfterValidator(readable)]
+    subset: Words | None = None
+    split: Words = "train"
+
+
+class ReleaseSource(Source):
+    """Prompts of an earlier release, of this storage or of another one."""
+
+    kind: Literal["release"]
+    version: str = Field(pattern=r"^[0-9]{4}\.[0-9]{2}\.[0-9]{2}(\.[0-9]+)?$")
+    storage: Annotated[Words, AfterValidator(writable)] | None = None
+
+
+class Prompts(Section):
+    """Where the prompts come from and which of them are kept; those in other `languages` are not, where some are named.
+
+    Either one file, `source`, whose rows say where they come from, or any number of `sources`.
+    """
+
+    source: Annotated[Words, AfterValidator(readable)] | None = None
+    sources: tuple[Annotated[FileSource | DatasetSource | ReleaseSource, Field(discriminator="kind")], ...] = ()
     max_chars: int = Field(4000, ge=1, le=1_000_000_000)
     test_share: float = Field(0.1, ge=0, lt=1)
     languages: tuple[Language, ...] = ()
+
+    @model_validator(mode="after")
+    def come_from_somewhere(self) -> Self:
+        """One file or several sources, each with a name of its own, and shares that can all be reached."""
+        if (self.source is None) == (not self.sources):
+            raise ValueError("give `source`, one file, or `sources`, and not both")
+        names = [source.name for source in self.sources]
+        if len(names) != len(set(names)):
+            raise ValueError("sources: two of them share a name; give each its own")
+        shares = [source.share for source in self.sources if source.share is not None]
+        total = math.fsum(shares)
+        if shares and (not math.isclose(total, 1) if len(shares) == len(names) else total > 1 - 1e-9):
+            raise ValueError(
+                "sources: all shares should come to 1"
+                if len(shares) == len(names)
+                else "sources: all shares should come to less than 1, since others have none"
+            )
+        return self
 
 
 class Responder(Section):
@@ -321,7 +386,8 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
             raise ConfigError(f"{path}: {error.strerror}; give the path of a TOML configuration") from None
         raise ConfigError(f"{path}: not TOML{position(error)}; give the path of a TOML configuration") from None
     if prompts and isinstance(values.get("prompts", {}), dict):
-        values["prompts"] = values.get("prompts", {}) | {"source": prompts}
+        kept = {key: value for key, value in values.get("prompts", {}).items() if key != "sources"}
+        values["prompts"] = kept | {"source": prompts}
     if storage:
         values["storage"] = storage
     for key, given in (("prompts", prompts), ("storage", storage)):

@@ -57,7 +57,7 @@ def check(config: Config) -> None:
         rubrics(judge.rubrics)
     for entry in asked:
         entry.engine.check_requests(examples(entry), runs_here=here)
-    check_size(config, parse(config.prompts.source)[0])
+    check_size(config, parse(config)[0])
     root = storage.resolve(config.storage)
     if "\\" in root and glob.escape(root) != root:
         raise StorageError(

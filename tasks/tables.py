@@ -134,9 +134,9 @@ HARM_CATEGORY = pa.struct([(name, FLAG) for name in HARM_CATEGORIES])
 SOURCES = Table(
     "sources",
     ("row_number",),
-    columns(row_number=INTEGER, lines=TEXT, prompt=TEXT, prompt_source=TEXT, problem=TEXT),
+    columns(row_number=INTEGER, place=TEXT, lines=TEXT, prompt=TEXT, prompt_source=TEXT, problem=TEXT),
 )
-"""One row per row of the user's prompts file."""
+"""One row per row of the sources of prompts, in their order; `place` is what a row is called: `row 5`, `NAME row 5`."""
 
 PROMPTS = Table(
     "prompts",

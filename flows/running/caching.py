@@ -21,7 +21,7 @@ from prefect.transactions import TransactionState, get_transaction
 from pydantic import TypeAdapter
 
 from tasks.config import Config, Judge, Responder
-from tasks.errors import SourceError
+from tasks.errors import SourceError, StorageError
 from tasks.identity import digest, of_everything
 from tasks.prompts.sources import parse
 
@@ -70,8 +70,8 @@ def named_by(value: object) -> object:
     if not isinstance(value, Config):
         return None
     rows = None
-    with suppress(SourceError):
-        rows = parse(value.prompts.source)[1]
+    with suppress(SourceError, StorageError):
+        rows = parse(value)[1]
     asked: list[Responder | Judge] = [*value.responders, *value.judges]
     return rows, [engine.identity() for engine in (value.diversity.embedder, *(entry.engine for entry in asked))]
 

@@ -46,6 +46,7 @@ def sections(config: Config, version: str, tables: Tables) -> dict[str, Section]
         "responders": Section(listed([responder.name for responder in config.responders])),
         "judges": Section(listed([judge.name for judge in config.judges])),
         "holds": holds(counts, tables),
+        "sources": Section(markdown_table(warehouse.rows("prompt_sources", tables))),
         "languages": languages(tables),
         "decided": decided(config, tables),
         "wrong": wrong_labels(config, tables),

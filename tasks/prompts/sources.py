@@ -1,7 +1,7 @@
-"""Read the user's prompts file as a table, with what is wrong with a row beside it.
+"""Read the user's sources of prompts as a table, with what is wrong with a row beside it.
 
-In: JSONL, a JSON array, CSV or Parquet at any fsspec address, with a column `prompt` and optionally `prompt_source`.
-Out: table `sources`. Grain: one row per row of the file; a row that cannot be read has a problem instead of a prompt.
+In: JSONL, JSON arrays, CSV or Parquet at any fsspec address, with a column `prompt` and optionally `prompt_source`.
+Out: table `sources`. Grain: one row per row of the files; a row that cannot be read has a problem instead of a prompt.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import date, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,8 +27,10 @@ from aiohttp import ClientError
 
 from infra import storage
 from tasks import warehouse
+from tasks.config import Config
 from tasks.errors import SourceError
 from tasks.prompts.formats import BATCH_ROWS, UNDECODABLE, csv_rows, json_array, json_lines, parquet_rows
+from tasks.prompts.origins import Origin, origins
 from tasks.prompts.signatures import what_it_is
 from tasks.tables import SOURCES, Ref
 
@@ -36,7 +38,10 @@ Row = dict[str, Any]
 READERS = {".jsonl": json_lines, ".json": json_array, ".csv": csv_rows, ".parquet": parquet_rows}
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 """Compression, of every format but Parquet, which has its own inside."""
-OF_A_DATASET = ', which a Hugging Face dataset becomes by `dataset.to_parquet("prompts.parquet")`'
+OF_A_DATASET = (
+    ', which a Hugging Face dataset becomes by `dataset.to_parquet("prompts.parquet")`, or name the folder in a source of '
+    'the kind "dataset"'
+)
 HEAD_BYTES = 1 << 16
 UNREADABLE = (
     *storage.FAULTS,
@@ -53,14 +58,14 @@ UNREADABLE = (
 """What may go wrong in the middle of a file."""
 
 
-def read_sources(source: str, folder: str) -> Ref:
-    """Write the file at `source` as table `sources` below `folder`.
+def read_sources(config: Config, folder: str) -> Ref:
+    """Write all sources of prompts of `config` as table `sources` below `folder`.
 
     Raises:
-        SourceError: the file is missing, empty, of another format, or has no column `prompt`.
-        StorageError: the folder cannot be written.
+        SourceError: a file is missing, empty, of another format, or has no column `prompt`.
+        StorageError: the folder cannot be written, or an earlier release is not as it was published.
     """
-    content, fingerprint = parse(source)
+    content, fingerprint = parse(config)
 
     def make(uri: str) -> None:
         with warehouse.writing(uri):
@@ -69,31 +74,53 @@ def read_sources(source: str, folder: str) -> Ref:
     return warehouse.find_or_make(SOURCES, folder, fingerprint, make)
 
 
-def parse(source: str) -> tuple[bytes, str]:
-    """The file at `source` as Parquet with the columns of table `sources`, and the hash of its rows.
+def parse(config: Config) -> tuple[bytes, str]:
+    """All sources of prompts of `config` as Parquet with the columns of table `sources`, and the hash of their rows.
 
-    A run asks for it more than once, to find its faults before anything costs, and reads the file once.
+    A run asks for it more than once, to find its faults before anything costs, and reads each file once.
 
     Raises:
-        SourceError: the file is missing, empty, of another format, or has no column `prompt`.
+        SourceError: a file is missing, empty, of another format, or has no column `prompt`.
+        StorageError: an earlier release is not as it was published.
     """
-    with asking(source):
-        fs, path = storage.filesystem(storage.resolve(source))
-        state = str(fs.info(path))
-    return parse_once(source, state)
+    found = tuple(origins(config))
+    return parse_once(found, tuple(state(file) for origin in found for file in origin.files))
+
+
+def state(file: str) -> str:
+    """What changes with the content of the file at this address."""
+    with asking(file):
+        fs, path = storage.filesystem(storage.resolve(file))
+        return str(fs.info(path))
 
 
 @lru_cache(maxsize=1)
-def parse_once(source: str, state: str) -> tuple[bytes, str]:
-    """The same of a file in one `state`, which changes with its content."""
+def parse_once(found: tuple[Origin, ...], states: tuple[str, ...]) -> tuple[bytes, str]:
+    """The same of files in these `states`."""
     fingerprint = hashlib.sha256()
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, SOURCES.schema, compression="zstd") as writer:
-        rows = read_rows(source)
-        while batch := list(islice(rows, BATCH_ROWS)):
+        rows = chain.from_iterable(map(rows_of, found))
+        numbered = (row | {"row_number": number} for number, row in enumerate(rows, start=1))
+        while batch := list(islice(numbered, BATCH_ROWS)):
             fingerprint.update(json.dumps(batch).encode())
             writer.write_table(pa.Table.from_pylist(batch, schema=SOURCES.schema))
     return sink.getvalue(), fingerprint.hexdigest()[:32]
+
+
+def rows_of(origin: Origin) -> Iterator[Row]:
+    """The rows of one source, each with its place in it; of several files the place in the text names the file too."""
+    rows = ((file, row) for file in origin.files for row in read_rows(file))
+    for number, (file, row) in enumerate(rows, start=1):
+        if origin.name is None:
+            yield row | {"place": f"row {number}"}
+            continue
+        said = [PurePosixPath(file).name] * (len(origin.files) > 1) + [row["lines"]] * (row["lines"] is not None)
+        yield row | {
+            "place": f"{origin.name} row {number}",
+            "lines": " ".join(said) or None,
+            "prompt_source": origin.name,
+        }
 
 
 def read_rows(source: str) -> Iterator[Row]:

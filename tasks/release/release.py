@@ -42,6 +42,9 @@ from tasks.tables import Stage
 
 logger = logging.getLogger(__name__)
 
+ADDRESSES = ("source", "file", "folder", "storage")
+"""Keys of `[prompts]` and of its sources that may hold an address with a key in it."""
+
 
 @dataclass(frozen=True)
 class Release:
@@ -244,7 +247,8 @@ def describe_release(
     """The manifest: what the release holds, was made of and by, what it cost, and what gate and people said."""
     parent = published(root)
     described = config.model_dump(mode="json")
-    described["prompts"]["source"] = storage.shown(config.prompts.source)
+    for source in (described["prompts"], *described["prompts"]["sources"]):
+        source |= {key: storage.shown(source[key]) for key in ADDRESSES if source.get(key)}
     return {
         "version": candidate.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

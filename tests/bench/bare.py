@@ -61,7 +61,7 @@ def main(path: str, folder: str) -> None:
     with ray_cluster.ray_cluster():
         ray_cluster.connect(4)
         started = time.monotonic()
-        prompts = ray.data.read_parquet(config.prompts.source).repartition(target_num_rows_per_block=2048)
+        prompts = ray.data.read_parquet(str(config.prompts.source)).repartition(target_num_rows_per_block=2048)
         answers = prompts.map_batches(generate, batch_format="pyarrow", batch_size=None)
         answers.map_batches(judge, batch_format="pyarrow", batch_size=None).write_parquet(f"{folder}/answers")
         Path(folder).mkdir(exist_ok=True)

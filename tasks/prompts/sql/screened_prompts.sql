@@ -6,6 +6,7 @@ WITH sources AS (
 normalised AS (
     SELECT
         row_number,
+        place,
         lines,
         prompt_source,
         problem,
@@ -20,12 +21,14 @@ identified AS (
         sha256(prompt) AS prompt_id,
         sha256(letters(prompt)) AS cluster_id,
         language(prompt) AS language,
-        min(row_number) OVER (PARTITION BY prompt) AS first_row
+        min(row_number) OVER same AS first_row,
+        arg_min(place, row_number) OVER same AS first_place
     FROM normalised
+    WINDOW same AS (PARTITION BY prompt)
 )
 
 SELECT
-    'row ' || row_number AS id,
+    place AS id,
     prompt_id,
     prompt,
     prompt_source,
@@ -48,7 +51,7 @@ SELECT
                 WHEN problem IS NOT NULL OR contains(raw, chr(0)) OR prompt = '' THEN NULL
                 WHEN length(prompt) > $max_chars THEN length(prompt) || ' characters, at most ' || $max_chars
                 WHEN len($languages) > 0 AND NOT list_contains($languages, language) THEN language
-                WHEN row_number > first_row THEN 'same as row ' || first_row
+                WHEN row_number > first_row THEN 'same as ' || first_place
             END
         ),
         ''

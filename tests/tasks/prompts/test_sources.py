@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.config import Config, load
 from tasks.errors import SourceError
 from tasks.prompts.sources import parse, read_rows, read_sources
+from tests.conftest import ROOT
 
 PROMPTS = ["How do I knit a scarf?", "Why is the sea salty?"]
 
@@ -28,6 +30,11 @@ def write_csv(path: Path) -> None:
 
 def write_parquet(path: Path) -> None:
     pq.write_table(pa.table({"prompt": PROMPTS, "prompt_source": ["s", "s"]}), path)
+
+
+def config(source: str) -> Config:
+    """One whose prompts are those of one file."""
+    return load(str(ROOT / "flows/configs/scripted.toml"), prompts=source)
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {".jsonl": write_jsonl, ".csv": write_csv, ".parquet": write_parquet}
@@ -67,7 +74,7 @@ def test_rows_that_cannot_be_read_keep_their_place_and_get_a_problem(tmp_path: P
         "no prompt",
     ]
     assert len([row for row in rows if row["prompt"]]) == 1
-    assert read_sources(str(path), str(tmp_path / "tables")).rows == len(lines)
+    assert read_sources(config(str(path)), str(tmp_path / "tables")).rows == len(lines)
 
 
 def test_undecodable_text_in_csv_and_parquet_costs_only_its_row(tmp_path: Path) -> None:
@@ -125,7 +132,7 @@ def test_missing_and_unreadable_files_are_refused(tmp_path: Path) -> None:
 
 def refusal(source: str) -> str:
     with pytest.raises(SourceError) as raised:
-        parse(source)
+        parse(config(source))
     assert len(str(raised.value).splitlines()) == 1
     return str(raised.value)
 
