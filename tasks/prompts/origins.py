@@ -1,7 +1,7 @@
 """Say which files hold the prompts of a configuration.
 
-In: the section `[prompts]`, and the storage that earlier releases stand in. Out: `Origin`s, in the order of the section. Grain:
-one per source. What a dataset or a release says of its files is not taken for more than it is: a dataset's stand in its own
+In: the section `[prompts]`, and the storage that earlier releases stand in. Out: `Origin`s, in their order. Grain: one per
+source. What a dataset or a release says of its files is not taken for more than it is: a dataset's stand in its own
 folder, a release's are as they were published.
 """
 
@@ -27,7 +27,9 @@ class Origin(NamedTuple):
 
 
 def origins(config: Config) -> list[Origin]:
-    """All sources of prompts of a configuration.
+    """All sources of prompts of a configuration: those that give all before those of which so many are taken.
+
+    So no copy of a prompt is left out for one that is not taken.
 
     Raises:
         SourceError: a dataset has no such files, or there is no release of that version.
@@ -35,7 +37,8 @@ def origins(config: Config) -> list[Origin]:
     """
     if config.prompts.source is not None:
         return [Origin(None, (config.prompts.source,))]
-    return [Origin(source.name, files(source, config.storage)) for source in config.prompts.sources]
+    sources = sorted(config.prompts.sources, key=lambda source: source.count is not None or source.share is not None)
+    return [Origin(source.name, files(source, config.storage)) for source in sources]
 
 
 def files(source: FileSource | DatasetSource | ReleaseSource, here: str) -> tuple[str, ...]:

@@ -187,7 +187,8 @@ repeat(
 -- What begins thinking: tags of that name, of Mistral, Kimi, ByteDance, Cohere and MedGemma too, the channels of gpt-oss and Gemma, of
 -- which some servers leave only the names, and the words of Granite. A tag such as <reason> may be an answer's own.
 CREATE OR REPLACE MACRO thinking_begins() AS
-'(?:[<◁](?:\w+[:_]|ant)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|<unused94>\s*thought|\[think\]|(?-i:\[(?:THINKING|THOUGHT|REASONING)\])'
+'(?:[<◁](?:\w+[:_]|ant)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|<unused94>\s*thought|\[think\]'
+|| '|(?-i:\[(?:THINKING|THOUGHT|REASONING)\])'
 || '|<\|(?:start_|begin_)?(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)(?:_start|_begin)?\|>'
 || '|(?:<\|start\|>assistant)?<\|channel\|?>\s*(?:analysis|commentary|thought)'
 || '|(?-i:^analysis(?:We|The|They|User|I|Need|Let) [a-z])'
@@ -195,7 +196,8 @@ CREATE OR REPLACE MACRO thinking_begins() AS
 
 CREATE OR REPLACE MACRO thinking_ends() AS
 '(?:[<◁]/(?:\w+[:_]|ant)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|<unused95>|\[/(?:think(?:ing)?|thought|reasoning)\]'
-|| '|<\|(?:/|end_)(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)\|>(?:<\|start_response\|>)?|<\|(?:think(?:ing)?|thoughts?|reasoning|scratchpad)_end\|>'
+|| '|<\|(?:/|end_)(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)\|>(?:<\|start_response\|>)?'
+|| '|<\|(?:think(?:ing)?|thoughts?|reasoning|scratchpad)_end\|>'
 || '|<\|channel\|>\s*final\s*(?:<\|message\|>)?|<channel\|>|(?-i:assistantfinal))';
 
 -- What ends thinking that was begun: words, too, with which an answer may begin by itself.

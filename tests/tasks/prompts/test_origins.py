@@ -195,6 +195,14 @@ def test_a_count_is_the_most_that_is_taken_and_what_is_taken_stays_when_prompts_
     assert taken[1] & set(prompts[:40]) <= taken[0]
 
 
+def test_a_copy_of_a_prompt_that_is_not_taken_is_taken_from_a_source_that_gives_all(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.jsonl", [f"What is {number}?" for number in range(9)])
+    stage = build_prompts(
+        config(tmp_path, {"name": "few", "count": 2, **file}, {"name": "all", **file}), str(tmp_path / "tables")
+    )
+    assert kept(stage) == {"all": 9}
+
+
 def test_shares_are_those_of_all_prompts_that_are_taken(tmp_path: Path) -> None:
     sources = [
         {"name": name, **write(tmp_path / f"{name}.jsonl", [f"{name} {number}?" for number in range(rows)])}
