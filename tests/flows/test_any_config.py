@@ -16,7 +16,7 @@ from flows.pipeline import build
 from flows.preferences_to_review import preferences_to_review
 from flows.running import clusters
 from flows.running.perform import perform_in_plan
-from tasks.config import Budget, Config, EngineErrors, Judge, LabelStudio, Pairs, Responder, Review, load
+from tasks.config import Budget, Config, EngineErrors, FileSource, Judge, LabelStudio, Pairs, Responder, Review, load
 from tasks.engines.scripted import Scripted, answering
 from tasks.engines.word_counts import WordCounts
 from tasks.errors import SafePairsError
@@ -40,6 +40,9 @@ KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "max_chars": st.sampled_from([60, 1_000_000_000]),
     "embedder": st.builds(lambda rows: {"kind": "word-counts", "block_rows": rows}, st.sampled_from([1, 1_000_000])),
     "engine": st.deferred(lambda: of_section(Scripted)),
+    "sources": st.deferred(
+        lambda: st.lists(of_section(FileSource), min_size=1, max_size=3, unique_by=lambda one: str(one["name"]))
+    ),
     "cluster": st.just({"kind": "local", "cpus": 1_000, "jobs": 1}),
 }
 """What stands in a file beside numbers and choices; what is not here is left out, so that no server and no model is needed."""
@@ -90,12 +93,15 @@ def number(key: str, kind: type, bounds: list[Any]) -> st.SearchStrategy[Any]:
 def accepted(values: dict[str, Any], folder: Path) -> Config | None:
     """The configuration of these values, if it is taken; a refusal is one line."""
     (folder / "prompts.csv").write_text(PROMPTS)
-    file = folder / "any.toml"
+    config_file = folder / "any.toml"
     values["storage"] = str(folder / "storage")
-    values["prompts"] |= {"source": str(folder / "prompts.csv")}
-    file.write_text("".join(f"{key} = {written(value)}\n" for key, value in values.items()))
+    file = str(folder / "prompts.csv")
+    values["prompts"] |= {} if "sources" in values["prompts"] else {"source": file}
+    for source in values["prompts"].get("sources", []):
+        source["file"] = file
+    config_file.write_text("".join(f"{key} = {written(value)}\n" for key, value in values.items()))
     try:
-        config = load(str(file))
+        config = load(str(config_file))
         check(config)
     except SafePairsError as error:
         assert "\n" not in str(error)  # noqa: PT017 (what is raised is the answer)
