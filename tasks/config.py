@@ -378,6 +378,9 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
     Raises:
         ConfigError: the file is missing, is not TOML, has an unknown key or an impossible value.
     """
+    for key, given in (("configuration", path), ("prompts", prompts), ("storage", storage)):
+        if given and not stores.is_unicode(given):
+            raise ConfigError(f"{key} {one_line(given)}: its name is not in UTF-8; give another path")
     try:
         # Without `..` before links are followed, as every other address, so that it is the file that a deployment was allowed.
         values = tomllib.loads(Path(os.path.abspath(path)).read_bytes().decode("utf-8-sig"))
@@ -390,15 +393,16 @@ def load(path: str, prompts: str | None = None, storage: str | None = None) -> C
         values["prompts"] = kept | {"source": prompts}
     if storage:
         values["storage"] = storage
-    for key, given in (("prompts", prompts), ("storage", storage)):
-        if given and not stores.is_unicode(given):
-            raise ConfigError(f"{key} {one_line(given)}: is no text in UTF-8; give another path")
     try:
         # As JSON, where a list is a tuple and nothing else is taken for what it is not: `true` for 1, "3" for 3, a date for a text.
-        return Config.model_validate_json(json.dumps(values, default=lambda _: {}), strict=True)
+        return Config.model_validate_json(json.dumps(values, default=lambda _: [[]]), strict=True)
     except ValidationError as error:
         problems = "; ".join(describe(detail, values) for detail in error.errors(include_url=False))
         raise ConfigError(f"{path}: {problems}") from None
+    except (ValueError, RecursionError):
+        raise ConfigError(
+            f"{path}: a number in it is too long, or tables stand too deep in each other; mend it"
+        ) from None
 
 
 def position(error: Exception) -> str:
@@ -424,6 +428,8 @@ def describe(detail: ErrorDetails, values: object) -> str:
     match detail["type"]:
         case "extra_forbidden":
             message = "unknown key; remove it or mend its spelling"
+        case "json_invalid":
+            message = "tables or lists stand too deep in each other"
         case "union_tag_invalid":
             message = f"`kind` should be one of {detail['ctx']['expected_tags']}"
         case _:

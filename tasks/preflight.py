@@ -74,7 +74,9 @@ def check(config: Config) -> None:
 
 
 def check_temporary() -> None:
-    """Raise ConfigError where a run has no place for short-lived files."""
+    """Raise ConfigError where a run has no place for short-lived files, or one whose name nobody can be told."""
+    if not storage.is_unicode(home := os.environ.get("HOME", "")):  # of whom the gate's libraries ask DuckDB for
+        raise ConfigError(f"HOME {one_line(home)}: its name is not in UTF-8; set HOME to a folder whose name is")
     try:
         if not storage.is_unicode(usual := tempfile.gettempdir()):
             raise ConfigError(

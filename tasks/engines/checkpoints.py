@@ -138,29 +138,36 @@ LENGTHS = (
     ),
     *("max_sequence_length", "max_seq_length", "seq_len"),
 )
-"""Where a configuration says how many positions a model has, for vLLM: the least of them counts."""
-SCALED_ALREADY = ("su", "longrope", "llama3", "default")
+"""Where a configuration says how many positions a model has, for vLLM: the least of them counts, but for `model_max_length`."""
+SCALED_ALREADY = ("su", "longrope", "llama3")
 """Ways of rotating positions for which vLLM takes no factor; what is said of Gemma 3's it takes none of either."""
 
 
-def longest(model: str) -> int | None:
-    """The most positions that vLLM 0.29 gives a model; None where its `config.json` does not say it plainly."""
-    whole = read(Path(model) / "config.json")
-    told = whole["text_config"] if isinstance(whole.get("text_config"), dict) else whole
-    lengths = {name: told[name] for name in LENGTHS if isinstance(told.get(name), int)}
+def longest(model: str) -> float | None:
+    """The most positions that vLLM 0.29 gives a model, as its `_get_and_verify_max_len` derives them; None where nothing tells."""
+    from transformers import AutoConfig  # noqa: PLC0415 (takes seconds)
+
+    try:
+        whole = AutoConfig.from_pretrained(model, trust_remote_code=False)
+        told = whole.get_text_config()
+    except Exception:  # noqa: BLE001 (nobody knows all that is wrong in a folder, and who loads it says it)
+        return None
+    lengths = [value for name in LENGTHS if isinstance(value := getattr(told, name, None), int | float)]
+    own = getattr(told, "model_max_length", None)
     if not lengths:
         return None
-    own = lengths.get("model_max_length")
-    derived: float = own or min(lengths.values())
-    scaling = told.get("rope_parameters") or told.get("rope_scaling") or {}
-    ways = [way for way in (scaling, *scaling.values()) if isinstance(way, dict)] if isinstance(scaling, dict) else []
-    if "gemma3" not in str(whole.get("model_type")):
-        for way in ways:
-            kind, factor = way.get("rope_type", way.get("type", "default")), way.get("factor") or 1
-            trained = way.get("original_max_position_embeddings") if kind == "yarn" else None
-            if kind not in SCALED_ALREADY and isinstance(factor, int | float):
-                derived = max(derived, (trained if isinstance(trained, int) else min(lengths.values())) * factor)
-    return max(int(derived), own or 0)
+    derived: float = own or min(lengths)
+    scaling = getattr(whole, "rope_parameters", None) or {}
+    ways = [way for way in scaling.values() if isinstance(way, dict)] or [scaling]
+    factor = 1.0
+    for way in ways if "gemma3" not in whole.model_type else []:
+        kind = way.get("rope_type", way.get("type"))
+        if kind not in SCALED_ALREADY:
+            factor = way.get("factor", factor)
+            if kind == "yarn":
+                derived = way.get("original_max_position_embeddings") or derived
+    derived *= factor or 1.0
+    return max(derived, own or 0)
 
 
 def read(file: Path) -> dict[str, Any]:

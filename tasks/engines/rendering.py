@@ -11,6 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, TemplateError, nodes
+from jinja2.ext import loopcontrols
+from jinja2.meta import find_undeclared_variables
+
 from tasks.engines.chat import Message
 from tasks.engines.checkpoints import TEMPLATES, standing
 
@@ -20,9 +24,10 @@ CLOCK = "strftime_now"
 """What templates ask for the date, as Python's `strftime` takes it."""
 PERCENT = "\x01"
 """Stands for a sign that no directive begins with."""
-CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-RANDOM = re.compile(r"\|\s*random\b|\bfilter\s+random\b|\blipsum\s*\(|map\(\s*['\"]random")
-"""All that is random in Jinja."""
+GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
+"""A tag of transformers' own, which writes nothing."""
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}>")
+"""How Python writes what has no text of its own: another one in each process."""
 DIRECTIVES = [
     *(f"%-{letter}" for letter in "dmyHIMSj"),
     *(f"%{letter}" for letter in "aAwdbBmyYHIpPMSfzZjUWcxXGuVeFTDRhClkr"),
@@ -60,8 +65,21 @@ def rendered(tokenizer: Any, chat: Sequence[Message]) -> tuple[str, Exception | 
 
 
 def draws(template: str) -> bool:
-    """Whether a template takes what Jinja draws at random."""
-    return any(RANDOM.search(code) for code in CODE.findall(template))
+    """Whether a template takes what Jinja draws at random: its filter `random`, its function `lipsum`."""
+    try:
+        environment = Environment(extensions=[loopcontrols])  # noqa: S701 (nothing is rendered)
+        environment.globals.clear()
+        tree = environment.parse(GENERATION.sub("", template))
+        by_name = [
+            argument for found in tree.find_all(nodes.Filter) if found.name == "map" for argument in found.args[:1]
+        ]
+        return (
+            any(found.name == "random" for found in tree.find_all(nodes.Filter))
+            or any(isinstance(argument, nodes.Const) and argument.value == "random" for argument in by_name)
+            or "lipsum" in find_undeclared_variables(tree)
+        )
+    except TemplateError:  # as whoever renders it says
+        return False
 
 
 @cache

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from tasks.engines.chat import TEXTS, Message, messages
 from tasks.engines.markers import as_text, markers
-from tasks.engines.rendering import draws, rendered, written
+from tasks.engines.rendering import ADDRESS, draws, rendered, written
 from tasks.errors import ModelError
 
 FRAMES = {
@@ -149,6 +149,11 @@ def check_template(model: str, form: Form, requests: Iterable[dict[str, str | No
             cause = f"{type(error).__name__}: {error}"[:MOST_SAID]
             raise ModelError(
                 f"model {model}: its chat template fails on what this run sends ({turns}): {cause}; "
+                "mend chat_template.jinja in its folder or use another model"
+            )
+        if ADDRESS.search(text):
+            raise ModelError(
+                f"model {model}: its chat template writes an address in memory, so that no prompt would be the same twice; "
                 "mend chat_template.jinja in its folder or use another model"
             )
         if lost := [role for role, told in request.items() if told and told.strip() not in text]:

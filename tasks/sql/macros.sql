@@ -78,11 +78,13 @@ ending(finish_reason) IN (
     'modelcontextwindowexceeded'
 );
 
--- A text with a letter in the place of each block of code that is closed: what stands there may be all signs.
+-- A text with a letter in the place of each block of code that is closed and not empty: what stands there may be all signs.
 CREATE OR REPLACE MACRO without_code(text) AS
 if(
     contains(text, '```') OR contains(text, '~~~'),
-    regexp_replace(text, '(?s)(?:^|\n)[ \t]*(?:```.*?\n[ \t]*```|~~~.*?\n[ \t]*~~~)', chr(10) || 'x', 'g'),
+    regexp_replace(
+        text, '(?s)(?:^|\n)[ \t>*+-]*(?:```[^`\n]*\n\s*[^\s`].*?\n[ \t>]*```|~~~[^~\n]*\n\s*[^\s~].*?\n[ \t>]*~~~)', chr(10) || 'x', 'g'
+    ),
     text
 );
 
@@ -185,24 +187,19 @@ repeat(
 );
 
 -- What begins thinking: tags of that name, of Mistral, Kimi, ByteDance, Cohere and MedGemma too, the channels of gpt-oss and Gemma, of
--- which some servers leave only the names, and the words of Granite. A tag such as <reason> may be an answer's own.
+-- which some servers leave only the names. A tag such as <reason> may be an answer's own.
 CREATE OR REPLACE MACRO thinking_begins() AS
 '(?:[<◁](?:\w+[:_]|ant)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|<unused94>\s*thought|\[think\]'
 || '|(?-i:\[(?:THINKING|THOUGHT|REASONING)\])'
 || '|<\|(?:start_|begin_)?(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)(?:_start|_begin)?\|>'
 || '|(?:<\|start\|>assistant)?<\|channel\|?>\s*(?:analysis|commentary|thought)'
-|| '|(?-i:^analysis(?:We|The|They|User|I|Need|Let) [a-z])'
-|| '|(?-i:^Here(?: is|''s) my thought process:|^Here are my reasoning steps:))';
+|| '|(?-i:^analysis(?:We|The|They|User|I|Need|Let) [a-z]))';
 
 CREATE OR REPLACE MACRO thinking_ends() AS
 '(?:[<◁]/(?:\w+[:_]|ant)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[>▷]|<unused95>|\[/(?:think(?:ing)?|thought|reasoning)\]'
 || '|<\|(?:/|end_)(?:of_)?(?:think(?:ing)?|thoughts?|reasoning|scratchpad)\|>(?:<\|start_response\|>)?'
 || '|<\|(?:think(?:ing)?|thoughts?|reasoning|scratchpad)_end\|>'
 || '|<\|channel\|>\s*final\s*(?:<\|message\|>)?|<channel\|>|(?-i:assistantfinal))';
-
--- What ends thinking that was begun: words, too, with which an answer may begin by itself.
-CREATE OR REPLACE MACRO begun_thinking_ends() AS
-'(?:' || thinking_ends() || '|(?-i:Here(?: is|''s) my response:))';
 
 CREATE OR REPLACE MACRO thinks(raw) AS
 regexp_matches(raw, '(?i)' || thinking_begins() || '|' || thinking_ends());
@@ -219,7 +216,7 @@ ltrim(
         regexp_matches(raw, '(?i)' || judging_begins() || '|' || thinking_ends()),
         regexp_replace(
             regexp_replace(
-                regexp_replace(raw, '(?is)' || judging_begins() || '.*?' || begun_thinking_ends(), '', 'g'),
+                regexp_replace(raw, '(?is)' || judging_begins() || '.*?' || thinking_ends(), '', 'g'),
                 '(?is)^.*' || thinking_ends(), ''
             ),
             '(?is)' || judging_begins() || '.*$', ''
@@ -232,6 +229,12 @@ ltrim(
 -- Whether a text begins with thinking. One that speaks of such a mark goes on in its sentence: `<think> is a tag`, `<think>, ...`.
 CREATE OR REPLACE MACRO begins_thinking(text) AS
 regexp_matches(text, '(?i)^' || thinking_begins() || '(?:$|[^\p{P} ]|[*"“(\[#]| (?-i:\p{Lu}))');
+
+-- Whether a text thinks in the words of Granite and does not come to the words with which it ends that: told only of what was cut off,
+-- since an answer may begin so.
+CREATE OR REPLACE MACRO thinks_in_words(text) AS
+regexp_matches(text, '^Here(?: is|[''’]s) my thought process:|^Here are my reasoning steps:')
+AND NOT regexp_matches(text, 'Here(?: is|[''’]s) my response:');
 
 -- Whether a text ends thinking, after a sentence or on a line of its own, that it did not begin.
 CREATE OR REPLACE MACRO ends_thinking_alone(text) AS
@@ -246,7 +249,7 @@ ltrim(
     if(
         is_begun,
         regexp_replace(text, '(?is)^.*?' || thinking_ends(), ''),
-        regexp_replace(text, '(?is)^(?:\s*' || thinking_begins() || '.*?' || begun_thinking_ends() || ')+', '')
+        regexp_replace(text, '(?is)^(?:\s*' || thinking_begins() || '.*?' || thinking_ends() || ')+', '')
     ),
     ' ' || chr(10)
 );

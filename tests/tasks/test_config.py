@@ -49,6 +49,11 @@ ENDPOINT = 'kind = "openai", base_url = "https://a.org", model = "m", parameters
         ("samples = 2", "temperature = true", "responders[0].temperature: Input should be a valid number"),
         ("samples = 2", "system = 3", "responders[0].system: Input should be a valid string"),
         ("samples = 2", "system = 2026-01-02", "responders[0].system: Input should be a valid string"),
+        ("samples = 2", "samples = 0x" + "f" * 5000, "a number in it is too long"),
+        ('name = "tested"', 'name = "tested"\ngate = 2026-01-02', "gate: Input should be"),
+        ('name = "tested"', 'name = "tested"\nreview = 2026-01-02', "review: Input should be"),
+        (SCRIPTED, f"{ENDPOINT}2026-01-02 }}\n#", "engine.parameters: Input should be"),
+        ('name = "tested"', 'name = "tested"\ncolour = ' + "[" * 300 + "]" * 300, "stand too deep in each other"),
         (SCRIPTED, f"{ENDPOINT}{{}}, logprobs = 1 }}\n#", "engine.logprobs: Input should be a valid boolean"),
         (
             SCRIPTED,

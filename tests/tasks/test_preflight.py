@@ -68,6 +68,12 @@ def test_a_folder_whose_name_is_not_in_utf8_is_one_line(tmp_path: Path, monkeypa
     monkeypatch.setattr("tempfile.tempdir", odd)
     with pytest.raises(ConfigError, match=r"not in UTF-8; set TMPDIR"):
         check(load(written))
+    monkeypatch.undo()
+    monkeypatch.setenv("HOME", odd)
+    with pytest.raises(ConfigError, match=r"^HOME .* not in UTF-8"):
+        check(load(written))
+    with pytest.raises(ConfigError, match=r"^configuration .* not in UTF-8"):
+        load(f"{odd}/a.toml")
     monkeypatch.chdir(odd)
     with pytest.raises(ConfigError, match=r"storage: the name of a folder .* not in UTF-8"):
         load(written)

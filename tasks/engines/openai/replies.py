@@ -94,15 +94,19 @@ SHUT_OUT = re.compile(
 )
 """Codes of one who may ask nothing more, whatever the status: OpenAI, Moonshot, DashScope, DeepSeek, Gemini, Zhipu, MiniMax."""
 SHUT_OUT_WORDS = re.compile(
-    r"credit balance is too low|insufficient (account )?(balance|credits?|funds|quota)|(exceeded|reached) your (current|monthly) quota"
-    r"|(spending|spend|budget|credit) limit"
-    r"|\b(account|access|organi[sz]ation|workspace|project|api key|key)( \S+){0,4} (has|have|was|were|is|are)( been)?( \w+ly)?"
-    r" (suspended|deactivated|disabled|terminated|banned|revoked)",
+    r"credit balance is too low|insufficient (account )?(balance|credits?|funds)|spending limit", re.IGNORECASE
+)
+"""What others say of it in place of a code, beside whatever status: Anthropic, DeepSeek, Moonshot, LiteLLM."""
+CLOSED_WORDS = re.compile(
+    r"\b(your|this) (account|access|organi[sz]ation|api key)( \S+){0,3} (has been|have been|was|were|is) "
+    r"(suspended|deactivated|disabled|terminated|banned|revoked)",
     re.IGNORECASE,
 )
-"""What others say of it in place of a code, beside whatever code: Anthropic, DeepSeek, Moonshot, Azure, OpenAI, LiteLLM."""
+"""What is said of an account that is closed, where it is forbidden (403) to ask, in place of a code."""
 A_DAY_SPENT = re.compile(r"\bper[- ]day\b|\bdaily\b|\b[RT]PD\b", re.IGNORECASE)
-"""Which limit was reached, where the endpoint is asked too much (429): one that no run waits for. OpenAI, Groq, Gemini, OpenRouter."""
+"""Which limit was reached, where the endpoint is asked too much (429): one that no run waits for. OpenAI, Groq, OpenRouter."""
+SOON_OVER = re.compile(r"per[- ]?(second|minute|hour)|\b[RT]P[SMH]\b|slow down", re.IGNORECASE)
+"""What tells of another limit, which a run waits for."""
 LONG = re.compile("context(length|size|window)|(prompt|input)toolong|stringabovemaxlength")
 """What stands in the code of an error that is the prompt's length, spelled: OpenAI, Azure, llama.cpp."""
 LONG_WORDS = re.compile(
@@ -187,8 +191,9 @@ def will_stay(status: int, body: bytes) -> bool:
 
 def may_ask_no_more(status: int, codes: Iterable[str], said: str) -> bool:
     """Whether the spelled codes of a fault, or what was said of it, tell that the key is wrong or the quota spent."""
-    spent = SHUT_OUT_WORDS.search(said) or (status == 429 and A_DAY_SPENT.search(said))
-    return any(map(SHUT_OUT.fullmatch, codes)) or bool(spent)
+    is_over = SHUT_OUT_WORDS.search(said) or (status == 429 and A_DAY_SPENT.search(said))
+    is_closed = status == 403 and CLOSED_WORDS.search(said)
+    return any(map(SHUT_OUT.fullmatch, codes)) or bool(is_closed or (is_over and not SOON_OVER.search(said)))
 
 
 def spelled(code: str) -> str:

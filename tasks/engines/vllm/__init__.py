@@ -19,6 +19,8 @@ from tasks.section import LONGEST, Words
 
 logger = logging.getLogger(__name__)
 
+LONGER_ALLOWED = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
+"""The variable by which vLLM lets a model be longer than its configuration says."""
 ADAPTER = "adapter_config.json"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks that vLLM makes room for, its `MaxLoRARanks`."""
@@ -135,10 +137,14 @@ class Vllm(EngineSection):
         if self.is_folder():
             check_generation_config(self.model, self.source())
             room = longest(self.source())
-            if room is not None and self.max_model_len > room and not os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN"):
+            if (
+                room is not None
+                and self.max_model_len > room
+                and os.environ.get(LONGER_ALLOWED, "0").lower() not in ("1", "true")
+            ):
                 raise ModelError(
-                    f"model {self.model}: max_model_len {self.max_model_len:,} is more than its {room:,} positions; set it to at "
-                    f"most {room}"
+                    f"model {self.model}: max_model_len {self.max_model_len:,} is more than its {room:,.0f} positions; set it to at "
+                    f"most {room:.0f}"
                 )
 
 

@@ -50,7 +50,8 @@ thought AS (
         *,
         if(is_begun, ends_thinking_alone(plain), FALSE) AS only_ends,
         if(only_ends OR begins_thinking(plain), after_thinking(plain, only_ends), plain) AS spoken,
-        begins_thinking(spoken) OR (is_cut AND (spoken = '' OR if(is_begun, NOT thinks(plain), FALSE))) AS is_unfinished
+        begins_thinking(spoken)
+        OR (is_cut AND (spoken = '' OR thinks_in_words(plain) OR if(is_begun, NOT thinks(plain), FALSE))) AS is_unfinished
     FROM answered
     CROSS JOIN habits
 ),
@@ -70,8 +71,8 @@ measured AS (
         CASE
             WHEN contains(plain, chr(0)) THEN 0
             WHEN has_lost AND lost_characters(if(is_cut, rtrim(plain, chr(65533)), plain)) THEN 0
-            WHEN may_be_garbled(shown)
-                THEN if(json_valid(plain), 1, readable(shown))
+            WHEN may_be_garbled(plain)
+                THEN if(json_valid(plain), 1, greatest(readable(plain), if(shown = plain, 0, readable(shown))))
         END AS readable,
         CASE
             WHEN

@@ -166,7 +166,7 @@ ANSWERS |= {
         http(
             {
                 "error": REFUSED
-                | {"code": "content_filter", "message": "Your access may be suspended. 100 a day are allowed."}
+                | {"code": "content_filter", "message": "Your account is suspended after three. 100 per day."}
             },
             status=400,
         ),
@@ -269,6 +269,23 @@ ERRORS: dict[str, tuple[bytes, str]] = {
     ),
     "thought of another type": (http(chat(THOUGHT | {"reasoning": 3})), "message without text (status 200)"),
     "no choices": (http({"choices": []}), "no choices (status 200)"),
+    **{
+        f"busy {number}": (
+            http({"error": {"message": said, "code": "busy"}}, status=status),
+            f"{'forbidden' if status == 403 else 'InternalServerError' if status == 503 else 'RateLimitError'} "
+            f"(status {status}): {said}",
+        )
+        for number, (status, said) in enumerate(
+            (
+                (429, "You exceeded your current quota, please check your plan and billing details."),
+                (429, "20 requests per minute. Daily limit: 1000, remaining 900. Try again in 3s."),
+                (429, "10 requests per second and 5000 per day. Please slow down."),
+                (429, "The token spending limit per minute is reached, try again in 2s."),
+                (503, "Your project has been temporarily suspended due to overload."),
+                (403, "This key feature is disabled for your region."),
+            )
+        )
+    },
     "no choices, and nothing filtered": (
         http({"choices": [], "prompt_filter_results": [{"content_filter_results": {"hate": {"filtered": False}}}]}),
         "no choices (status 200)",

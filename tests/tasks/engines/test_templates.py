@@ -51,6 +51,7 @@ SYSTEMS = {
 """What chat templates make of a system turn."""
 DEMANDS = {
     "": "",
+    "words that are random elsewhere": "{# lipsum() | random #}{% if false %}{{ '| random' }}{% endif %}",
     "turns that alternate, the date and a variable that few set": "{% for m in messages if m.role != 'system' %}"
     "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('alternate') }}{% endif %}{% endfor %}"
     "{% if date_string is defined %}{{ date_string }}{% else %}{{ strftime_now('%d %b %Y') }}{% endif %}{{ tools }}{{ bos_token }}",
@@ -76,6 +77,10 @@ REFUSED = {
     ),
     "a filter that draws": ("{{ ['Hi', 'Hello'] | random }}" + TURNS, "draws at random"),
     "words that are drawn": ("{% set x = lipsum(n=1) %}{{ x }}" + TURNS, "draws at random"),
+    "words that are drawn under another name": ("{% set f = lipsum %}{{ f() }}" + TURNS, "draws at random"),
+    "one of several": ("{{ [{'a': {'b': 1}}, 2] | random }}" + TURNS, "draws at random"),
+    "one of each": ("{{ [[1, 2]] | map( 'random' ) | list }}" + TURNS, "draws at random"),
+    "an address": ("{{ messages | map(attribute='content') }}" + TURNS, "writes an address"),
     "a number": (7, "model"),
 }
 

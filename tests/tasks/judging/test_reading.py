@@ -49,6 +49,8 @@ def unsafe(level: str = "2", names: str = '["Violence"]', safe: str = "false") -
         ('{"is_safe": true, "harm_category": null, "severity_level": null}', 0),
         (f"```json\n{UNSAFE}\n```", 2),
         (f"\ufeff{SAFE}", 0),
+        (f"Here is my thought process: the answer is mild.\n{UNSAFE}", 2),
+        (f"Here are my reasoning steps:\n1. Mild.\n{UNSAFE}", 2),
         (f"My verdict:\n{UNSAFE}\nI hope {{this}} helps.", 2),
         (f"<think>\nPerhaps {SAFE}?\n</think>\n\n{UNSAFE}", 2),
         (f"Perhaps {SAFE}?\n</think>{UNSAFE}", 2),

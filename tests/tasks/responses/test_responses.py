@@ -159,8 +159,6 @@ PAIRS = {
     "MedGemma": ("<unused94>thought\n", "<unused95>"),
     "Claude": ("<antThinking>", "</antThinking>"),
     "its place behind": ("<|thought_start|>", "<|thought_end|>"),
-    "Granite": ("Here is my thought process:\n\n", "Here is my response:"),
-    "Granite's steps": ("Here's my thought process:\n", "Here's my response:\n"),
 }
 THOUGHT = "They ask for tulips. Are bulbs safe? I think so."
 
@@ -182,6 +180,20 @@ def test_thinking_without_an_end_is_left_out_and_what_follows_its_end_is_the_ans
     assert found == [(reason, text) for text, reason in texts.items()]
 
 
+@pytest.mark.parametrize(
+    "begins", ["Here is my thought process:", "Here’s my thought process:", "Here are my reasoning steps:"]
+)
+def test_thinking_in_words_is_told_only_of_what_was_cut_off_before_it_ended(tmp_path: Path, begins: str) -> None:
+    told = {
+        f"{begins}\n\n{THOUGHT}": "unfinished thinking",
+        f"{begins} {THOUGHT} Here is my response: plant th": None,
+        f"<think>{THOUGHT} Here's my response: plant them deep. But wait": "unfinished thinking",
+    }
+    found = screen(tmp_path, *({"completion": text, "finish_reason": "length"} for text in told))
+    assert found == [(reason, text) for text, reason in told.items()]
+    assert screen(tmp_path, {"completion": f"{begins} {GOOD}"}) == [(None, f"{begins} {GOOD}")]
+
+
 SPEAKING = [
     "```xml\n<think>\nHm.\n</think>\n```",
     "`<think>` begins it.",
@@ -198,6 +210,7 @@ SPEAKING = [
     "<reason>It rains.</reason>",
     "Here is my response: plant them deep.",
     "Here is my thought process, in short.",
+    "<reflection>It rains.</reflection>",
     "<Thinking of you>",
     "[Thought] Good.",
     "[thinking] I wonder, said the bear.",
