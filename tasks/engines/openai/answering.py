@@ -37,7 +37,7 @@ class EndpointEngine:
         self.endpoint = endpoint
         key, parts = endpoint.key(), urlsplit(endpoint.base_url)
         login = unquote(parts.username or ""), unquote(parts.password or "")
-        self.hidden = [key, *([login[1], b64encode(":".join(login).encode()).decode()] if any(login) else [])]
+        self.hidden = [key, *([*login, b64encode(":".join(login).encode()).decode()] if any(login) else [])]
         self.limiter = AsyncLimiter(1, 60 / endpoint.requests_per_minute)
         self.client = AsyncOpenAI(
             base_url=endpoint.address,
