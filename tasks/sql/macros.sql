@@ -73,7 +73,14 @@ regexp_replace(lower(split_part(coalesce(finish_reason, ''), ':', 1)), '[^a-z0-9
 
 -- Whether an answer ended because it was long enough: OpenAI, Anthropic, Gemini, Mistral and Cohere have words of their own.
 CREATE OR REPLACE MACRO is_cut(finish_reason) AS
-ending(finish_reason) IN ('length', 'maxtokens', 'modellength', 'modelcontextwindowexceeded');
+regexp_matches(ending(finish_reason), 'length|context|maxlen|max[a-z]*(token|output)|(token|error)limit|truncat|incomplete');
+
+-- Whether a filter ended an answer, as the words of OpenAI, Bedrock, Gemini, Vertex, Zhipu, Anthropic and Cohere say.
+CREATE OR REPLACE MACRO is_filtered(finish_reason) AS
+regexp_matches(
+    ending(finish_reason),
+    'filter|guardrail|safety|prohibited|bl[ao]ck|recitation|spii|sensitive|refus|toxic|armor|moderat|jailbreak|policy|language$'
+);
 
 -- Whether a text has five strokes in a row that are no letters, digits or symbols, or none of these at all.
 CREATE OR REPLACE MACRO may_be_garbled(text) AS

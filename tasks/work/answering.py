@@ -22,7 +22,7 @@ from tasks import warehouse
 from tasks.config import Model
 from tasks.engines.blocks import cut
 from tasks.engines.chat import TOO_LONG
-from tasks.engines.openai.replies import FILTERS, FORBIDDEN, NO_ACCESS
+from tasks.engines.openai.replies import FORBIDDEN, NO_ACCESS
 from tasks.errors import ModelError, StorageError
 from tasks.tables import Cost, Ref
 from tasks.work.job import Progress, Tell, main
@@ -152,7 +152,7 @@ def is_unheard(rows: int, errors: Counter[str], silent: int) -> bool:
 def silent_answers(completions: str) -> int:
     """How many answers of a block say nothing, or no more than what the model thinks."""
     block = {"completions": Ref(completions, 0, "")}
-    (found,) = warehouse.rows("completions_silent", block, filters=list(FILTERS))
+    (found,) = warehouse.rows("completions_silent", block)
     return int(found["answers"])
 
 

@@ -26,7 +26,10 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a.org, .b.org"}, f"a.org,.b.org,{HERE}"),
         ({"HTTP_PROXY": "http://p:1", "no_proxy": "localhost"}, "localhost,127.0.0.1,::1"),
         ({"HTTP_PROXY": "http://p:1", "no_proxy": "", "NO_PROXY": "a.org"}, f"a.org,{HERE}"),
-        ({"HTTP_PROXY": "http://p:1", "no_proxy": "a.org,b.org", "NO_PROXY": "b.org, .d.org"}, f"a.org,b.org,.d.org,{HERE}"),
+        (
+            {"HTTP_PROXY": "http://p:1", "no_proxy": "a.org,b.org", "NO_PROXY": "b.org, .d.org"},
+            f"a.org,b.org,.d.org,{HERE}",
+        ),
         ({"HTTP_PROXY": "http://p:1", "no_proxy": "localhost", "NO_PROXY": "a.org"}, "localhost,a.org,127.0.0.1,::1"),
         ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "*"}, "*"),
         ({"HTTP_PROXY": "http://p:1", "no_proxy": "a.org", "NO_PROXY": "*"}, "*"),

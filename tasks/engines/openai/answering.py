@@ -22,7 +22,7 @@ from tasks.engines.actors import actor
 from tasks.engines.blocks import completions
 from tasks.engines.chat import messages
 from tasks.engines.openai import OpenAI
-from tasks.engines.openai.replies import may_ask_no_more, parsed, read_fault, read_reply
+from tasks.engines.openai.replies import may_ask_no_more, read_fault, read_reply
 
 
 def answering(endpoint: OpenAI, store: str) -> Answer:
@@ -83,7 +83,7 @@ class EndpointEngine:
         response.encoding = "utf-8"
         async with asyncio.timeout(self.endpoint.timeout_seconds):
             await response.aread()
-        if response.is_error and may_ask_no_more(parsed(response.content)):
+        if response.is_error and may_ask_no_more(response.status_code, response.content):
             response.headers["x-should-retry"] = "false"
 
 

@@ -28,52 +28,79 @@ SHORTEST_TEXT = 4
 FILTERED = "content_filter"
 """How an answer ends that a filter cut off, as OpenAI has it; also one that it refused from the start."""
 FILTERS = (
-    "contentfilter",
-    "contentfiltered",
-    "guardrailintervened",
-    "safety",
-    "imagesafety",
-    "prohibitedcontent",
-    "blocklist",
-    "recitation",
-    "spii",
-    "sensitive",
-    "refusal",
-    "errortoxic",
+    "filter|guardrail|safety|prohibited|bl[ao]ck|recitation|spii|sensitive|refus|toxic|armor|moderat|jailbreak|policy"
+    "|language$"
 )
-"""What providers call it, as `spelled`: OpenAI, Bedrock, Gemini, Zhipu, Anthropic, Cohere. The macro `ending` spells alike."""
-CUT = ("length", "maxtokens", "modellength", "modelcontextwindowexceeded")
-"""How an answer ends that was long enough, spelled: the macro `is_cut` knows it too."""
-BROKEN = ("error", "abort", "aborted")
-"""How what is no answer ends, whatever text it has."""
-MAY_REFUSE = (400, 403, 422, 451)
+"""What stands in the word for it, `spelled`: OpenAI, Bedrock, Gemini, Vertex, Zhipu, Anthropic, Cohere. The macro `is_filtered` has
+it too."""
+CUT = "length|context|maxlen|max[a-z]*(token|output)|(token|error)limit|truncat|incomplete"
+"""What stands in the word for an end of what was long enough, spelled: OpenAI, Anthropic, Gemini, Mistral, Cohere, TGI, watsonx,
+xAI, Reka. The macro `is_cut` has it too."""
+BROKEN = (
+    "error$|abort|cancel|timeout|timedout|timelimit|ratelimit|resource|fail|malformed|interrupt|disconnect"
+    "|unavailable|overload|notfinished"
+)
+"""What stands in the word for an end of what is no answer, whatever text it has: vLLM, DeepSeek, Zhipu, Cohere, watsonx, Gemini."""
+MAY_REFUSE = (400, 403, 422, 446, 451)
 """Statuses beside which a request may be refused for what it says. Others, such as 429 and 503, tell of a filter's own faults."""
 REFUSALS = re.compile(
-    "contentfilter|contentfiltered|contentpolicyviolation|responsibleaipolicyviolation|moderation|moderationblocked"
-    "|datainspectionfailed|guardrailintervened|prohibitedcontent|safety|invalidprompt|[a-z]*sensitivecontentdetected|1301|1026|1027"
+    "contentfilter(ed)?|(content|usage|safety|cyber|responsibleai)policy(violation(error)?)?|moderation(blocked)?"
+    "|datainspectionfailed|guardrailintervened|hooksfailed|prohibitedcontent|safety|modelarmor|invalidprompt|censorshipblocked"
+    "|[a-z]*sensitive(content|words)detected[a-z]*|[a-z]*riskdetection|[a-z]*illegaldetected|1301|1026|1027|1001[34]"
 )
-"""Codes of such a refusal, spelled: OpenAI, Azure, OpenRouter, DashScope, Bedrock, Gemini, Ark, Zhipu, MiniMax."""
+"""Codes of such a refusal, spelled: OpenAI, Azure, OpenRouter, DashScope, Bedrock, Portkey, Gemini, Vertex, StepFun, Ark, Hunyuan,
+one-api, Zhipu, MiniMax, Spark."""
 REFUSING_WORDS = re.compile(
-    r"content exists risk|contentpolicyviolation|content (management )?policy|usage (policy|policies|guidelines)|safety_check",
+    r"content exists risk|contentpolicyviolation|(content|guardrail) ((management|filtering|safety|moderation) )?policy|safety_check"
+    r"|(usage|safety) (policy|policies|guidelines)|safety system|for safety reasons|model armor|considered high risk"
+    r"|inappropriate content|sensitive (content|information|words)|violated guardrail"
+    r"|(prompt|input|output|response|content|message|text) (has been |have been |is |was |were )?(blocked|filtered|flagged|censored)",
     re.IGNORECASE,
 )
-"""What DeepSeek, LiteLLM, Azure, OpenAI and xAI say of it in place of a code."""
+"""What DeepSeek, LiteLLM, Azure, OpenAI, xAI, Vertex, Moonshot, DashScope, Anthropic and Cloudflare say of it in place of a code."""
 SHUT_OUT = re.compile(
-    "insufficient(user)?(quota|balance|funds|credits?)|exceededcurrentquota(error)?|billing(hardlimitreached|notactive)"
-    "|notenoughbalance|paymentrequired|budgetexceeded|arrearage|(invalid|incorrect)apikey|apikeyinvalid|accountdeactivated"
-    "|[a-z]*perday[a-z]*|1113|1008"
+    "insufficient(user|account)?(quota|balance|funds|credits?)|exceededcurrentquota(error)?|[a-z]*billing[a-z]*"
+    "|notenoughbalance|paymentrequired|budgetexceeded|arrearage|[a-z]*overdue[a-z]*|spend(ing)?limit[a-z]*|[a-z]*freetieronly"
+    "|preconsumetokenquotafailed|(invalid|incorrect|missing)apikey|apikey(invalid|missing|expired|serviceblocked)"
+    "|(account|user|organi[sz]ation|project|team|workspace|tenant|subscription|consumer|(api)?key|access)"
+    "(suspended|deactivated|disabled|terminated|revoked|banned|blocked|locked|closed|expired|frozen|inactive|notactive)(error)?"
+    "|[a-z]*(perday|daily|monthly)[a-z]*|111[0-3]|1121|1304|1309|1310|1008|2049"
 )
-"""Codes of one who may ask nothing more, whatever the status: OpenAI, Moonshot, DashScope, DeepSeek, Gemini, Zhipu, MiniMax."""
-SHUT_OUT_WORDS = re.compile("credit balance is too low|insufficient balance", re.IGNORECASE)
-"""What Anthropic and DeepSeek say of it in place of a code."""
-LONG = re.compile("context(length|size|window)|(prompt|input)toolong|stringabovemaxlength")
-"""What stands in the code of an error that is the prompt's length, spelled: OpenAI, Azure, llama.cpp."""
+"""Codes of one who may ask nothing more, whatever the status: OpenAI, Moonshot, DashScope, DeepSeek, Gemini, Ark, one-api, Zhipu,
+MiniMax."""
+SHUT_OUT_WORDS = re.compile(
+    r"credit balance is too low|(insufficient|not enough) ((account|user|remaining) )?(balance|credits?|funds)"
+    r"|balance (is )?(insufficient|not enough|exhausted)|(out of|no|used all available|exceeded your monthly included) credits"
+    r"|credits (have |are )?(expired|exhausted)|spend(ing)? limit|billing hard limit|(api )?usage limits.{0,40}regain access"
+    r"|budget has been exceeded|payment required|overdue|free (tier|trial|quota|allocation)\b.{0,80}exhausted|exhausted its free"
+    r"|(balance|quota) is not enough|余额不足|额度不足|欠费",
+    re.IGNORECASE,
+)
+"""What Anthropic, DeepSeek, OpenRouter, SiliconFlow, xAI, Hugging Face, OpenAI, LiteLLM, Ark, DashScope and one-api say of it in
+place of a code."""
+OF_DAYS = re.compile(
+    r"(per[ _-]?|/ ?)(day|month)\b|\b(daily|monthly) (\w+ ){0,2}(limit|quota|allocation|allowance)", re.IGNORECASE
+)
+"""What Groq, OpenRouter, Cohere and Cloudflare say of what is spent for today, or for longer."""
+OF_MINUTES = re.compile(r"(per[ _-]?|/ ?)(minute|min|second|sec|hour)\b", re.IGNORECASE)
+"""What stands beside it where the limit that was met may be a short one."""
+SUSPENDED = re.compile(
+    r"\b(account|organi[sz]ation|project|team|workspace|tenant|subscription|consumer|key|access)\b"
+    r"(?:(?!\b(may|might|could|can|will|would|prompt|request|input|output|content|message|response|text|polic|setting|filter|guard))"
+    r"[^.;!?\n]){0,80}?\W(suspended|deactivated|disabled|terminated|revoked|banned|locked|frozen|expired)\b"
+    r"|\b(suspended|deactivated|disabled|banned|locked) (account|organi[sz]ation|project|user|key)\b",
+    re.IGNORECASE,
+)
+"""What is said of an account that was shut, which may be for the policy that a filter names, and of none that only may be."""
+LONG = re.compile("context(length|size|window)|(prompt|input)toolong|stringabovemaxlength|requesttoolarge|^1261$")
+"""What stands in the code of an error that is the prompt's length, spelled: OpenAI, Azure, llama.cpp, Anthropic, Zhipu."""
 LONG_WORDS = re.compile(
-    r"context (length|window|size)|(prompt|input) (is )?too long|longer than the model|too many tokens"
+    r"context (length|window|size)|(prompt|input|request) (is )?too (long|large)|longer than the model|too many (input )?tokens"
+    r"|maximum prompt length|range of input length|input length.{0,40} exceed|exceed(s|ed) model token limit"
     r"|input token count.{0,60}exceeds|must have less than \d+ tokens|max_new_tokens\W* must be <=",
     re.IGNORECASE,
 )
-"""What others say in place of a code: vLLM, SGLang, Mistral, Anthropic, Gemini, Cohere, TGI."""
+"""What others say in place of a code: vLLM, SGLang, Mistral, Anthropic, Gemini, Cohere, TGI, Groq, xAI, DashScope, Ark, Moonshot."""
 ANSWER_WORDS = re.compile(r"max_(completion_)?tokens\W.{0,40}(too large|>|at most|must be)", re.IGNORECASE)
 """What they say where a setting asks for more than any prompt leaves room for."""
 NAMES_OF_CODES = ("code", "type", "reason", "status", "status_code", "quotaId")
@@ -99,15 +126,17 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
         return read_fault("error", status, body, hidden)
     used = tokens_told(reply)
     text, finish_reason = answer_of(reply), ending_of(reply)
-    if text is None and (spelled(finish_reason or "") in FILTERS or thought_alone(reply)):
+    is_filtered = re.search(FILTERS, spelled(finish_reason or ""))
+    if not text and not is_filtered and is_blocked(reply):
+        return used | {"completion": "", "finish_reason": FILTERED}
+    if text is None and (is_filtered or thought_alone(reply)):
         text = ""
     if text is None:
         return used | {"error": describe(instead_of_answer(reply), status, words(status, reply, body), hidden)}
-    choice = reply["choices"][0]
     return {
         "completion": whole(text),
         "finish_reason": finish_reason,
-        "confidence": confidence(decision, token_logprobs(choice.get("logprobs"))),
+        "confidence": confidence(decision, token_logprobs(logprobs_of(reply))),
         **used,
     }
 
@@ -121,14 +150,12 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
     message = unquoted(" ".join(value for value in found.values() if isinstance(value, str)), hidden)
     codes, said = list(map(spelled, codes_of(reply))), words(status, reply, body)
     told = unquoted(said, hidden)
-    is_refused = (
-        any(map(REFUSALS.fullmatch, codes))
-        or REFUSING_WORDS.search(message)
-        or "flagged_input" in str(found.get("metadata"))
-    )
-    if is_refused and (meant < 300 or meant in MAY_REFUSE):
+    is_shut, sounds_shut = any(map(SHUT_OUT.fullmatch, codes)), is_told_off(meant, told)
+    is_refused = any(map(REFUSALS.fullmatch, codes)) or "flagged_input" in str(found.get("metadata"))
+    sounds_refused = not sounds_shut and REFUSING_WORDS.search(message)
+    if not is_shut and (is_refused or sounds_refused) and (meant < 300 or meant in MAY_REFUSE):
         return tokens_told(reply) | {"completion": "", "finish_reason": FILTERED}
-    if meant in (401, 402) or may_ask_no_more(reply):
+    if meant in (401, 402) or is_shut or sounds_shut:
         fault = NO_ACCESS
     elif meant == 403:
         fault = FORBIDDEN
@@ -139,10 +166,19 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
     return tokens_told(reply) | {"error": describe(fault, status, said, hidden)}
 
 
-def may_ask_no_more(reply: object) -> bool:
-    """Whether a reply says that the key is wrong or the quota spent."""
-    message = str(fault_in(reply).get("message"))
-    return any(map(SHUT_OUT.fullmatch, map(spelled, codes_of(reply)))) or bool(SHUT_OUT_WORDS.search(message))
+def may_ask_no_more(status: int, body: bytes) -> bool:
+    """Whether a reply that is a fault says that the key is wrong, the account shut or the quota spent."""
+    reply = parsed(body)
+    return any(map(SHUT_OUT.fullmatch, map(spelled, codes_of(reply)))) or is_told_off(
+        status, words(status, reply, body)
+    )
+
+
+def is_told_off(status: int, told: str) -> bool:
+    """Whether words say the same. A server that is down may shut much for a while, and many limits are told by the day."""
+    is_spent = SHUT_OUT_WORDS.search(told) or (status < 500 and SUSPENDED.search(told))
+    of_days = status in (402, 403, 429) and OF_DAYS.search(told) and not OF_MINUTES.search(told)
+    return bool(is_spent or of_days)
 
 
 def spelled(code: str) -> str:
@@ -168,8 +204,8 @@ def fault_in(reply: object) -> dict[Any, Any]:
 
 def codes_of(reply: object, depth: int = 8) -> Iterator[str]:
     """What stands in a reply as code, type, reason or status of a fault, however deep, also in a reply that it quotes."""
-    for value in reply if isinstance(reply, list) else []:
-        yield from codes_of(value, depth)
+    for value in reply if isinstance(reply, list) and depth else []:
+        yield from codes_of(value, depth - 1)
     for name, value in reply.items() if isinstance(reply, dict) and depth else []:
         if name in NAMES_OF_CODES and isinstance(value, str | int):
             yield str(value)
@@ -181,11 +217,28 @@ def is_fault(reply: object) -> bool:
     match reply:
         case {"error": fault} | {"choices": [{"error": fault}, *_]} if fault:
             return True
-        case {"choices": [{"finish_reason": str(word)}, *_]} if spelled(word) in BROKEN:
+        case {"choices": [{"finish_reason": str(word)}, *_]} if re.search(BROKEN, spelled(word)):
             return True
         case {"base_resp": {"status_code": float(code)}} if code:
             return True
+        case {"choices": [_, *_]}:
+            return False
+        case {"code": str() | int() | float() as code, "message": str()}:
+            return str(code).removesuffix(".0").lower() not in ("", "0", "200", "ok", "success")
     return False
+
+
+def is_blocked(reply: object, depth: int = 8) -> bool:
+    """Whether a reply without an answer says anywhere that a filter took it: Gemini, Azure, MiniMax."""
+    if isinstance(reply, list):
+        return depth > 0 and any(is_blocked(value, depth - 1) for value in reply)
+    named = reply.items() if isinstance(reply, dict) and depth else []
+    return any(
+        (spelled(name) in ("filtered", "inputsensitive", "outputsensitive") and value is True)
+        or (spelled(name) == "blockreason" and isinstance(value, str) and not spelled(value).endswith("unspecified"))
+        or is_blocked(value, depth - 1)
+        for name, value in named
+    )
 
 
 def answer_of(reply: object) -> str | None:
@@ -214,13 +267,15 @@ def thought_alone(reply: object) -> bool:
         case {"choices": [{"message": {"content": [{"type": "thinking"}, *_]}}, *_]}:
             return True
         case {"choices": [{"message": {}, "finish_reason": str(word)}, *_]}:
-            return spelled(word) in CUT
+            return bool(re.search(CUT, spelled(word)))
     return False
 
 
 def ending_of(reply: object) -> str | None:
     """How the first choice says that it ended, in its own word."""
     match reply:
+        case {"amazon-bedrock-guardrailAction": "INTERVENED"}:
+            return "guardrail_intervened"
         case {"choices": [{"finish_reason": str(word)}, *_]}:
             return whole(word)
     return None
@@ -267,6 +322,14 @@ def count(used: object, name: str) -> int | None:
     return int(value) if 0 < value < 2**53 and value == int(value) else None
 
 
+def logprobs_of(reply: object) -> object:
+    """What the first choice tells of its tokens."""
+    match reply:
+        case {"choices": [{"logprobs": logprobs}, *_]}:
+            return logprobs
+    return None
+
+
 def token_logprobs(logprobs: object) -> list[tuple[str, float]]:
     """The tokens of an answer with their log-probabilities; none where one of them is no token or has none."""
     match logprobs:
@@ -297,7 +360,7 @@ def words(status: int, reply: object, body: bytes) -> str:
     match reply:
         case {"error": {"message": str(message)}} | {"error": str(message)} | {"detail": str(message)}:
             return message[:MOST_BYTES]
-        case {"message": str(message)} if refused:
+        case {"message": str(message)} if refused or is_fault(reply):
             return message[:MOST_BYTES]
         case {"base_resp": {"status_msg": str(message)}}:
             return message[:MOST_BYTES]
