@@ -12,15 +12,15 @@ THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 PROXIES: tuple[str, ...] = ("http_proxy", "https_proxy", "all_proxy")
 CERTIFICATES = ("ssl_cert_file", "ssl_cert_dir")
 VARIABLES = ("no_proxy", "NO_PROXY")
-"""Some programs know one of them alone."""
+"""Most programs read the first that is set, some know one of them alone: both say the same, and all that either said."""
 
 
 def spare_this_machine() -> None:
     """Have no proxy asked for what runs on this machine."""
-    named = ",".join(os.environ.get(name, "") for name in VARIABLES)
-    hosts = list(dict.fromkeys(host.strip() for host in named.split(",") if host.strip()))
-    if getproxies_environment().keys() - {"no"} and "*" not in hosts:
-        value = ",".join([*hosts, *(host for host in THIS_MACHINE if host not in hosts)])
+    named = [host.strip() for name in VARIABLES for host in os.environ.get(name, "").split(",")]
+    if getproxies_environment().keys() - {"no"}:
+        hosts = dict.fromkeys(host for host in [*named, *THIS_MACHINE] if host)
+        value = "*" if "*" in hosts else ",".join(hosts)
         os.environ.update(dict.fromkeys(VARIABLES, value))
 
 

@@ -7,6 +7,7 @@ tokens of a text than it has bytes; of English it makes one of about 4 character
 ASCII letters one of 2 or more, and of digits, blanks and signs up to one of each.
 """
 
+import re
 from collections.abc import Mapping
 from math import ceil
 from string import ascii_letters
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.engines.chat import TOO_LONG, messages
-from tasks.engines.openai.replies import FILTERED
+from tasks.engines.openai.replies import FILTERS, spelled
 from tasks.tables import TOKENS
 
 LETTERS = ascii_letters.encode()
@@ -42,8 +43,9 @@ def estimate_prompt(request: Mapping[str, object]) -> int:
 
 
 def estimate_answer(request: Mapping[str, Any], row: Mapping[str, Any]) -> int:
-    """Tokens of an answer; as many as it could have had where nobody saw one: all of them may have gone into thoughts."""
-    unseen = not row["completion"] and row["finish_reason"] != FILTERED
+    """Tokens of an answer; as many as it could have had where nobody saw it: it failed, or all may have gone into thoughts."""
+    is_filtered = re.search(FILTERS, spelled(row["finish_reason"] or ""))
+    unseen = row["completion"] is None or not (row["completion"] or is_filtered)
     return int(request["max_tokens"] or 0) if unseen else estimate(row["completion"])
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from tasks import warehouse
 from tasks.config import Config, Judge
-from tasks.engines.openai.replies import FILTERS
 from tasks.judging.classifiers import CLASSIFIERS, classifier_rubric, mapping
 from tasks.judging.consensus import weigh
 from tasks.judging.reading import FOUND, UNCLEAR, find_verdicts
@@ -77,19 +76,14 @@ def ask_judges(
 def read(judge: Judge, requests: Source, completions: Source, folder: str) -> Ref:
     """What a judge said, as verdicts."""
     inputs: dict[str, Source] = {"requests": requests, "completions": completions}
-    filters = list(FILTERS)
     if judge.format == "rubric":
         unclear = warehouse.build(UNCLEAR, folder, "unclear_verdicts", inputs)
         inputs["found"] = warehouse.derive(FOUND, folder, find_verdicts, ("pyarrow",), {"unclear": unclear})
         known = list(HARM_CATEGORIES)
-        return warehouse.build(
-            VERDICTS, folder, "verdicts", inputs, annotator=judge.name, filters=filters, harm_categories=known
-        )
+        return warehouse.build(VERDICTS, folder, "verdicts", inputs, annotator=judge.name, harm_categories=known)
     inputs["mapping"] = mapping(judge.format)
     decision = CLASSIFIERS[judge.format].decision
-    return warehouse.build(
-        VERDICTS, folder, "classifier_verdicts", inputs, annotator=judge.name, filters=filters, decision=decision
-    )
+    return warehouse.build(VERDICTS, folder, "classifier_verdicts", inputs, annotator=judge.name, decision=decision)
 
 
 def annotations(config: Config, verdicts: Sequence[Ref], folder: str) -> Annotations:

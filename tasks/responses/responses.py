@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from tasks import warehouse
 from tasks.config import Config, Responder
-from tasks.engines.openai.replies import FILTERS
 from tasks.tables import ANSWERS, EMBEDDINGS, REQUESTS, RESPONSES, Cost, Ref, Stage, screened
 from tasks.work.completions import complete
 from tasks.work.job import RunJob
@@ -48,7 +47,6 @@ def answer_prompts(
         "screened_responses",
         {"requests": requests, "completions": completions},
         responder=responder.name,
-        filters=list(FILTERS),
     )
     return answered, {name: cost}
 

@@ -73,9 +73,13 @@ regexp_replace(lower(split_part(coalesce(finish_reason, ''), ':', 1)), '[^a-z0-9
 
 -- Whether an answer ended because it was long enough: OpenAI, Anthropic, Gemini, Mistral and Cohere have words of their own.
 CREATE OR REPLACE MACRO is_cut(finish_reason) AS
-ending(finish_reason) IN (
-    'length', 'maxtokens', 'maxoutputtokens', 'maxnewtokens', 'maxlength', 'tokenlimit', 'errorlimit', 'modellength',
-    'modelcontextwindowexceeded'
+regexp_matches(ending(finish_reason), 'length|context|maxlen|max[a-z]*(token|output)|(token|error)limit|truncat|incomplete');
+
+-- Whether a filter ended an answer, as the words of OpenAI, Bedrock, Gemini, Vertex, Zhipu, Anthropic and Cohere say.
+CREATE OR REPLACE MACRO is_filtered(finish_reason) AS
+regexp_matches(
+    ending(finish_reason),
+    'filter|guardrail|safety|prohibited|bl[ao]ck|recitation|spii|sensitive|refus|toxic|armor|moderat|jailbreak|policy|language$'
 );
 
 -- A text with a letter in the place of each block of code that is closed and not empty: what stands there may be all signs.

@@ -22,7 +22,7 @@ from tasks import warehouse
 from tasks.config import Model
 from tasks.engines.blocks import cut
 from tasks.engines.chat import TOO_LONG
-from tasks.engines.openai.replies import FILTERS, FORBIDDEN, NO_ACCESS
+from tasks.engines.openai.replies import FORBIDDEN, NO_ACCESS
 from tasks.errors import ModelError, StorageError
 from tasks.tables import Cost, Ref
 from tasks.work.job import Progress, Tell, main
@@ -32,7 +32,7 @@ RAYS_ADVICE = re.compile(r"\s*Failed to apply UDF transform after \d.*", re.DOTA
 ALIKE = 32
 """Rows without an answer, all for one reason, after which a job whose first rows they are is not worth going on."""
 KINDS = 8
-"""So many times as many rows without one answer are enough, whatever the reasons."""
+"""So many times as many rows without one answer are enough, whatever the reasons, and at any place of a job."""
 PLACES = 8
 """Blocks that these rows come from, if there are as many: what stands together, short or alike, may be refused together."""
 MOST_ERRORS = 20
@@ -43,8 +43,9 @@ class Answering(BaseModel, frozen=True):
     """One model, the rows it is to answer, and the store that its answers go to.
 
     `id` stands for the work as a whole, whatever part of it the store holds by now. The job stops after so many first rows
-    without an answer as it has `patience`, if they failed alike, and after `KINDS` times as many in any case; and after `ALIKE`
-    first answers, or its patience if that is more, in which nothing is said.
+    without an answer as it has `patience`, if they failed alike, and after `KINDS` times as many in any case; after `KINDS` times
+    as many in a row at any place; and after `ALIKE` first answers, or its patience if that is more, in which
+    nothing is said.
     """
 
     id: str
@@ -73,19 +74,24 @@ class Answering(BaseModel, frozen=True):
         """Answer all pending rows on the cluster that this process is connected to, and put them into the store.
 
         Raises:
-            ModelError: the engine cannot start or go on, its first rows all failed alike or say nothing, or it lets us ask nothing more.
+            ModelError: the engine cannot start or go on, its first rows all failed alike, or very many in a row, its first rows say
+                nothing, or it lets us ask nothing more.
             StorageError: the rows cannot be read any more, or a block cannot be written.
         """
         began, started = time.time(), time.monotonic()
         rows, done, silent, tokens, start = 0, 0, 0, Cost(), None
         errors: Counter[str] = Counter()
+        since: Counter[str] = Counter()
+        lost = 0
         with closing(blocks(self)) as committed:
             for block in committed:
                 elapsed = time.monotonic() - started
                 if block["completions"] and is_unheard(rows, errors, silent):
                     silent += silent_answers(block["completions"])
                 rows, done = rows + int(block["rows"]), done + 1
-                errors.update(map(without_length, map(str, block["errors"])))
+                told = [without_length(str(error)) for error in block["errors"]]
+                errors.update(told)
+                since, lost = (since + Counter(told), lost + 1) if len(told) == int(block["rows"]) else (Counter(), 0)
                 tokens += Cost(
                     input_tokens=int(block["input_tokens"]),
                     output_tokens=int(block["output_tokens"]),
@@ -111,6 +117,11 @@ class Answering(BaseModel, frozen=True):
                     raise ModelError(
                         f"{self.name}: {self.model.title} answered none of the first {rows:,} requests: "
                         f"{cause}; mend the cause (address, key, name and settings of the model), run again"
+                    )
+                if cause := stuck(self, since, lost):
+                    raise ModelError(
+                        f"{self.name}: {self.model.title} answered none of the last {since.total():,} requests: {cause}; "
+                        "what is answered is kept; mend the cause (its server, key or quota), run again"
                     )
                 enough = silent >= max(self.patience, ALIKE) and (rows == self.rows or done >= PLACES)
                 if enough and is_unheard(rows, errors, silent):
@@ -144,6 +155,16 @@ def hopeless(job: Answering, rows: int, done: int, errors: Counter[str]) -> str 
     return sent.most_common(1)[0][0] if alike or sent.total() >= KINDS * job.patience else None
 
 
+def stuck(job: Answering, since: Counter[str], lost: int) -> str | None:
+    """The most frequent error of an engine that answers no more; None while what failed `since` its last answer may be the rows' own.
+
+    So many rows of so many blocks, all of them `lost`, stand in a row by chance in no job that is answered: their order was drawn.
+    """
+    sent = Counter({error: number for error, number in since.items() if error != TOO_LONG})
+    enough = sent.total() >= KINDS * max(job.patience, ALIKE) and lost >= PLACES
+    return sent.most_common(1)[0][0] if enough else None
+
+
 def is_unheard(rows: int, errors: Counter[str], silent: int) -> bool:
     """Whether a job has said nothing so far: all of its `rows` are errors, or are among so many `silent` answers."""
     return rows == errors.total() + silent
@@ -152,7 +173,7 @@ def is_unheard(rows: int, errors: Counter[str], silent: int) -> bool:
 def silent_answers(completions: str) -> int:
     """How many answers of a block say nothing, or no more than what the model thinks."""
     block = {"completions": Ref(completions, 0, "")}
-    (found,) = warehouse.rows("completions_silent", block, filters=list(FILTERS))
+    (found,) = warehouse.rows("completions_silent", block)
     return int(found["answers"])
 
 

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from expectations.gate import examine
 from tasks.config import load
 from tasks.engines.chat import too_long
-from tasks.engines.openai.replies import FILTERS, read_reply
+from tasks.engines.openai.replies import read_reply
 from tasks.engines.scripted.answering import ScriptedEngine
 from tasks.release.candidate import write_candidate
 from tests.conftest import write_config
 from tests.examples import examples
 from tests.expectations.small import runner
 from tests.flows.here import refuse, run_here
-from tests.tasks.engines.odd_replies import says
+from tests.tasks.engines.odd_replies import CUT_OFF, FILTERED, says
 from tests.tasks.engines.test_replies import ANY_TEXT, USAGE
 
 PROMPTS = [f"How do I plant {number} tulips?" for number in range(8)]
-ENDS = st.sampled_from(["stop", "length", "eos", "end_turn", "", "MAX_TOKENS", *FILTERS]) | ANY_TEXT | st.none()
+ENDS = st.sampled_from(["stop", "length", "eos", "end_turn", "", *CUT_OFF, *FILTERED]) | ANY_TEXT | st.none()
 TEXTS = ANY_TEXT | st.just("Plant them as deep as they are high.")
 REPLIES = st.builds(lambda text, end, used: says(text, used, finish_reason=end), TEXTS, ENDS, USAGE)
 MET = [

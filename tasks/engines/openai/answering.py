@@ -22,7 +22,7 @@ from tasks.engines.actors import actor
 from tasks.engines.blocks import completions
 from tasks.engines.chat import messages
 from tasks.engines.openai import OpenAI
-from tasks.engines.openai.replies import read_fault, read_reply, will_stay
+from tasks.engines.openai.replies import may_ask_no_more, read_fault, read_reply
 
 
 def answering(endpoint: OpenAI, store: str) -> Answer:
@@ -37,10 +37,7 @@ class EndpointEngine:
         self.endpoint = endpoint
         key, parts = endpoint.key(), urlsplit(endpoint.base_url)
         login = unquote(parts.username or ""), unquote(parts.password or "")
-        self.hidden = [
-            key,
-            *([*filter(None, login), b64encode(":".join(login).encode()).decode()] if any(login) else []),
-        ]
+        self.hidden = [key, *([*login, b64encode(":".join(login).encode()).decode()] if any(login) else [])]
         self.limiter = AsyncLimiter(1, 60 / endpoint.requests_per_minute)
         self.client = AsyncOpenAI(
             base_url=endpoint.address,
@@ -86,7 +83,7 @@ class EndpointEngine:
         response.encoding = "utf-8"
         async with asyncio.timeout(self.endpoint.timeout_seconds):
             await response.aread()
-        if response.is_error and will_stay(response.status_code, response.content):
+        if response.is_error and may_ask_no_more(response.status_code, response.content):
             response.headers["x-should-retry"] = "false"
 
 

@@ -9,7 +9,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
@@ -28,93 +28,80 @@ SHORTEST_TEXT = 4
 FILTERED = "content_filter"
 """How an answer ends that a filter cut off, as OpenAI has it; also one that it refused from the start."""
 FILTERS = (
-    "contentfilter",
-    "contentfiltered",
-    "guardrailintervened",
-    "safety",
-    "imagesafety",
-    "prohibitedcontent",
-    "blocklist",
-    "blacklist",
-    "modelarmor",
-    "recitation",
-    "spii",
-    "sensitive",
-    "refusal",
-    "errortoxic",
+    "filter|guardrail|safety|prohibited|bl[ao]ck|recitation|spii|sensitive|refus|toxic|armor|moderat|jailbreak|policy"
+    "|language$"
 )
-"""What providers call it, as `spelled`: OpenAI, Bedrock, Gemini, Zhipu, Anthropic, Cohere. The macro `ending` spells alike."""
-CUT = (
-    "length",
-    "maxtokens",
-    "maxoutputtokens",
-    "maxnewtokens",
-    "maxlength",
-    "tokenlimit",
-    "errorlimit",
-    "modellength",
-    "modelcontextwindowexceeded",
-)
-"""How an answer ends that was long enough, spelled: the macro `is_cut` knows it too."""
+"""What stands in the word for it, `spelled`: OpenAI, Bedrock, Gemini, Vertex, Zhipu, Anthropic, Cohere. The macro `is_filtered` has
+it too."""
+CUT = "length|context|maxlen|max[a-z]*(token|output)|(token|error)limit|truncat|incomplete"
+"""What stands in the word for an end of what was long enough, spelled: OpenAI, Anthropic, Gemini, Mistral, Cohere, TGI, watsonx,
+xAI, Reka. The macro `is_cut` has it too."""
 BROKEN = (
-    "error",
-    "abort",
-    "aborted",
-    "cancel",
-    "cancelled",
-    "canceled",
-    "timeout",
-    "timelimit",
-    "networkerror",
-    "servererror",
-    "internalerror",
-    "insufficientsystemresource",
-    "overloaded",
-    "failed",
+    "error$|abort|cancel|timeout|timedout|timelimit|ratelimit|resource|fail|malformed|interrupt|disconnect"
+    "|unavailable|overload|notfinished"
 )
-"""How what is no answer ends, whatever text it has: a part of one that another try may give whole. vLLM, DeepSeek, Zhipu, others."""
-MAY_REFUSE = (400, 403, 422, 451)
+"""What stands in the word for an end of what is no answer, whatever text it has: vLLM, DeepSeek, Zhipu, Cohere, watsonx, Gemini."""
+MAY_REFUSE = (400, 403, 422, 446, 451)
 """Statuses beside which a request may be refused for what it says. Others, such as 429 and 503, tell of a filter's own faults."""
 REFUSALS = re.compile(
-    "contentfilter|contentfiltered|contentpolicyviolation|responsibleaipolicyviolation|moderation|moderationblocked"
-    "|datainspectionfailed|guardrailintervened|prohibitedcontent|safety|blocklist|modelarmor|invalidprompt"
-    "|[a-z]*sensitivecontentdetected[a-z]*|(input|output)[a-z]*riskdetection|1301|1026|1027"
+    "contentfilter(ed)?|(content|usage|safety|cyber|responsibleai)policy(violation(error)?)?|moderation(blocked)?"
+    "|datainspectionfailed|guardrailintervened|hooksfailed|prohibitedcontent|blocklist|safety|modelarmor|invalidprompt|censorshipblocked"
+    "|[a-z]*sensitive(content|words)detected[a-z]*|[a-z]*riskdetection|[a-z]*illegaldetected|1301|1026|1027|1001[34]"
 )
-"""Codes of such a refusal, spelled: OpenAI, Azure, OpenRouter, DashScope, Bedrock, Gemini, Ark, Zhipu, MiniMax."""
+"""Codes of such a refusal, spelled: OpenAI, Azure, OpenRouter, DashScope, Bedrock, Portkey, Gemini, Vertex, StepFun, Ark, Hunyuan,
+one-api, Zhipu, MiniMax, Spark."""
 REFUSING_WORDS = re.compile(
-    r"content exists risk|contentpolicyviolation|content (management )?policy|usage (policy|policies|guidelines)|safety_check",
+    r"content exists risk|contentpolicyviolation|(content|guardrail) ((management|filtering|safety|moderation) )?policy|safety_check"
+    r"|(usage|safety) (policy|policies|guidelines)|safety system|for safety reasons|model armor|considered high risk"
+    r"|inappropriate content|sensitive (content|information|words)|violated guardrail"
+    r"|(prompt|input|output|response|content|message|text) (has been |have been |is |was |were )?(blocked|filtered|flagged|censored)",
     re.IGNORECASE,
 )
-"""What DeepSeek, LiteLLM, Azure, OpenAI and xAI say of it in place of a code."""
+"""What DeepSeek, LiteLLM, Azure, OpenAI, xAI, Vertex, Moonshot, DashScope, Anthropic and Cloudflare say of it in place of a code."""
 SHUT_OUT = re.compile(
-    "insufficient(user)?(quota|balance|funds|credits?)|exceededcurrentquota(error)?|billing(hardlimitreached|notactive)"
-    "|notenoughbalance|paymentrequired|budgetexceeded|spendinglimit[a-z]*|arrearage|(invalid|incorrect)apikey|apikeyinvalid"
-    "|(account|user|access|organi[sz]ation|project|apikey)(deactivated|disabled|suspended|terminated|banned|revoked|expired|overdue[a-z]*)"
-    "|[a-z]*perday[a-z]*|1113|1008"
+    "insufficient(user|account)?(quota|balance|funds|credits?)|exceededcurrentquota(error)?|[a-z]*billing[a-z]*"
+    "|notenoughbalance|paymentrequired|budgetexceeded|arrearage|[a-z]*overdue[a-z]*|spend(ing)?limit[a-z]*|[a-z]*freetieronly"
+    "|preconsumetokenquotafailed|(invalid|incorrect|missing)apikey|apikey(invalid|missing|expired|serviceblocked)"
+    "|(account|user|organi[sz]ation|project|team|workspace|tenant|subscription|consumer|(api)?key|access)"
+    "(suspended|deactivated|disabled|terminated|revoked|banned|blocked|locked|closed|expired|frozen|inactive|notactive)(error)?"
+    "|[a-z]*(perday|daily|monthly)[a-z]*|111[0-3]|1121|1304|1309|1310|1008|2049"
 )
-"""Codes of one who may ask nothing more, whatever the status: OpenAI, Moonshot, DashScope, DeepSeek, Gemini, Zhipu, MiniMax."""
+"""Codes of one who may ask nothing more, whatever the status: OpenAI, Moonshot, DashScope, DeepSeek, Gemini, Ark, one-api, Zhipu,
+MiniMax."""
 SHUT_OUT_WORDS = re.compile(
-    r"credit balance is too low|insufficient (account )?(balance|credits?|funds)|spending limit", re.IGNORECASE
-)
-"""What others say of it in place of a code, beside whatever status: Anthropic, DeepSeek, Moonshot, LiteLLM."""
-CLOSED_WORDS = re.compile(
-    r"\b(your|this) (account|access|organi[sz]ation|api key)( \S+){0,3} (has been|have been|was|were|is) "
-    r"(suspended|deactivated|disabled|terminated|banned|revoked)",
+    r"credit balance is too low|(insufficient|not enough) ((account|user|remaining) )?(balance|credits?|funds)"
+    r"|balance (is )?(insufficient|not enough|exhausted)|(out of|no|used all available|exceeded your monthly included) credits"
+    r"|credits (have |are )?(expired|exhausted)|spend(ing)? limit|billing hard limit|(api )?usage limits.{0,40}regain access"
+    r"|budget has been exceeded|payment required|overdue (balance|payment|bill|invoice)|account.{0,40}overdue|free (tier|trial|quota|allocation)\b.{0,80}exhausted|exhausted its free"
+    r"|(balance|quota) is not enough|余额不足|额度不足|欠费",
     re.IGNORECASE,
 )
-"""What is said of an account that is closed, where it is forbidden (403) to ask, in place of a code."""
-A_DAY_SPENT = re.compile(r"\bper[- ]day\b|\bdaily\b|\b[RT]PD\b", re.IGNORECASE)
-"""Which limit was reached, where the endpoint is asked too much (429): one that no run waits for. OpenAI, Groq, OpenRouter."""
-SOON_OVER = re.compile(r"per[- ]?(second|minute|hour)|\b[RT]P[SMH]\b|slow down", re.IGNORECASE)
-"""What tells of another limit, which a run waits for."""
-LONG = re.compile("context(length|size|window)|(prompt|input)toolong|stringabovemaxlength")
-"""What stands in the code of an error that is the prompt's length, spelled: OpenAI, Azure, llama.cpp."""
+"""What Anthropic, DeepSeek, OpenRouter, SiliconFlow, xAI, Hugging Face, OpenAI, LiteLLM, Ark, DashScope and one-api say of it in
+place of a code."""
+OF_DAYS = re.compile(
+    r"(per[ _-]?|/ ?)(day|month)\b|\b(daily|monthly) (\w+ ){0,2}(limit|quota|allocation|allowance)|\b[RT]PD\b",
+    re.IGNORECASE,
+)
+"""What Groq, OpenRouter, Cohere and Cloudflare say of what is spent for today, or for longer."""
+OF_MINUTES = re.compile(r"(per[ _-]?|/ ?)(minute|min|second|sec|hour)\b|\b[RT]P[SMH]\b|slow down", re.IGNORECASE)
+"""What stands beside it where the limit that was met may be a short one."""
+SUSPENDED = re.compile(
+    r"\b(account|organi[sz]ation|project|team|workspace|tenant|subscription|consumer|api[ -]?key|access)\b"
+    r"(?:(?!\b(temporar|may|might|could|can|will|would|prompt|request|input|output|content|message|response|text|polic|setting|filter|guard))"
+    r"[^.;!?\n]){0,80}?\W(suspended|deactivated|disabled|terminated|revoked|banned|locked|frozen|expired)\b"
+    r"|\b(suspended|deactivated|disabled|banned|locked) (account|organi[sz]ation|project|user|api[ -]?key)\b",
+    re.IGNORECASE,
+)
+"""What is said of an account that was shut, which may be for the policy that a filter names, and of none that only may be."""
+LONG = re.compile("context(length|size|window)|(prompt|input)toolong|stringabovemaxlength|requesttoolarge|^1261$")
+"""What stands in the code of an error that is the prompt's length, spelled: OpenAI, Azure, llama.cpp, Anthropic, Zhipu."""
 LONG_WORDS = re.compile(
-    r"context (length|window|size)|(prompt|input) (is )?too long|longer than the model|too many tokens"
+    r"context (length|window|size)|(prompt|input|request) (is )?too (long|large)|longer than the model|too many (input )?tokens"
+    r"|maximum prompt length|range of input length|input length.{0,40} exceed|exceed(s|ed) model token limit"
     r"|input token count.{0,60}exceeds|must have less than \d+ tokens|max_new_tokens\W* must be <=",
     re.IGNORECASE,
 )
-"""What others say in place of a code: vLLM, SGLang, Mistral, Anthropic, Gemini, Cohere, TGI."""
+"""What others say in place of a code: vLLM, SGLang, Mistral, Anthropic, Gemini, Cohere, TGI, Groq, xAI, DashScope, Ark, Moonshot."""
 ANSWER_WORDS = re.compile(r"max_(completion_)?tokens\W.{0,40}(too large|>|at most|must be)", re.IGNORECASE)
 """What they say where a setting asks for more than any prompt leaves room for."""
 NAMES_OF_CODES = ("code", "type", "reason", "status", "status_code", "quotaId")
@@ -139,18 +126,18 @@ def read_reply(status: int, body: bytes, decision: str | None, hidden: Sequence[
     if is_fault(reply):
         return read_fault("error", status, body, hidden)
     used = tokens_told(reply)
-    if was_blocked(reply):
-        return used | {"completion": "", "finish_reason": FILTERED}
     text, finish_reason = answer_of(reply), ending_of(reply)
-    if text is None and (spelled(finish_reason or "") in FILTERS or thought_alone(reply)):
+    is_filtered = re.search(FILTERS, spelled(finish_reason or ""))
+    if not text and not is_filtered and is_blocked(reply):
+        return used | {"completion": "", "finish_reason": FILTERED}
+    if text is None and (is_filtered or thought_alone(reply)):
         text = ""
     if text is None:
         return used | {"error": describe(instead_of_answer(reply), status, words(status, reply, body), hidden)}
-    choice = reply["choices"][0]
     return {
         "completion": whole(text),
         "finish_reason": finish_reason,
-        "confidence": confidence(decision, token_logprobs(choice.get("logprobs"))),
+        "confidence": confidence(decision, token_logprobs(logprobs_of(reply))),
         **used,
     }
 
@@ -164,13 +151,12 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
     message = unquoted(" ".join(value for value in found.values() if isinstance(value, str)), hidden)
     codes, said = list(map(spelled, codes_of(reply))), words(status, reply, body)
     told = unquoted(said, hidden)
-    is_refused = (
-        any(map(REFUSALS.fullmatch, codes))
-        or REFUSING_WORDS.search(message)
-        or "flagged_input" in str(found.get("metadata"))
-    )
-    # Before what sounds like a refusal: an account that is closed for what it asked answers nothing more.
-    if meant in (401, 402) or may_ask_no_more(meant, codes, f"{message} {told}"):
+    is_shut, sounds_shut = any(map(SHUT_OUT.fullmatch, codes)), is_told_off(meant, told)
+    is_refused = any(map(REFUSALS.fullmatch, codes)) or "flagged_input" in str(found.get("metadata"))
+    sounds_refused = not sounds_shut and REFUSING_WORDS.search(message)
+    if not is_shut and (is_refused or sounds_refused) and (meant < 300 or meant in MAY_REFUSE):
+        return tokens_told(reply) | {"completion": "", "finish_reason": FILTERED}
+    if meant in (401, 402) or is_shut or sounds_shut:
         fault = NO_ACCESS
     elif is_refused and (meant < 300 or meant in MAY_REFUSE):
         return tokens_told(reply) | {"completion": "", "finish_reason": FILTERED}
@@ -183,17 +169,19 @@ def read_fault(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> d
     return tokens_told(reply) | {"error": describe(fault, status, said, hidden)}
 
 
-def will_stay(status: int, body: bytes) -> bool:
-    """Whether an error says that to ask again is in vain, even where its status says that the endpoint is busy."""
+def may_ask_no_more(status: int, body: bytes) -> bool:
+    """Whether a reply that is a fault says that the key is wrong, the account shut or the quota spent."""
     reply = parsed(body)
-    return may_ask_no_more(status, map(spelled, codes_of(reply)), words(status, reply, body))
+    return any(map(SHUT_OUT.fullmatch, map(spelled, codes_of(reply)))) or is_told_off(
+        status, words(status, reply, body)
+    )
 
 
-def may_ask_no_more(status: int, codes: Iterable[str], said: str) -> bool:
-    """Whether the spelled codes of a fault, or what was said of it, tell that the key is wrong or the quota spent."""
-    is_over = SHUT_OUT_WORDS.search(said) or (status == 429 and A_DAY_SPENT.search(said))
-    is_closed = status == 403 and CLOSED_WORDS.search(said)
-    return any(map(SHUT_OUT.fullmatch, codes)) or bool(is_closed or (is_over and not SOON_OVER.search(said)))
+def is_told_off(status: int, told: str) -> bool:
+    """Whether words say the same. A server that is down may shut much for a while, and many limits are told by the day."""
+    is_spent = SHUT_OUT_WORDS.search(told) or (status < 500 and SUSPENDED.search(told))
+    of_days = status in (402, 403, 429) and OF_DAYS.search(told)
+    return bool((is_spent or of_days) and not OF_MINUTES.search(told))
 
 
 def spelled(code: str) -> str:
@@ -219,8 +207,8 @@ def fault_in(reply: object) -> dict[Any, Any]:
 
 def codes_of(reply: object, depth: int = 8) -> Iterator[str]:
     """What stands in a reply as code, type, reason or status of a fault, however deep, also in a reply that it quotes."""
-    for value in reply if isinstance(reply, list) else []:
-        yield from codes_of(value, depth)
+    for value in reply if isinstance(reply, list) and depth else []:
+        yield from codes_of(value, depth - 1)
     for name, value in reply.items() if isinstance(reply, dict) and depth else []:
         if name in NAMES_OF_CODES and isinstance(value, str | int):
             yield str(value)
@@ -232,36 +220,28 @@ def is_fault(reply: object) -> bool:
     match reply:
         case {"error": fault} | {"choices": [{"error": fault}, *_]} if fault:
             return True
-        case {"choices": [{"finish_reason": str(word)}, *_]} if spelled(word) in BROKEN:
+        case {"choices": [{"finish_reason": str(word)}, *_]} if re.search(BROKEN, spelled(word)):
             return True
         case {"base_resp": {"status_code": float(code)}} if code:
             return True
-    return False
-
-
-def was_blocked(reply: object) -> bool:
-    """Whether a reply without choices says that a filter refused the prompt, beside no error: Gemini, Azure."""
-    match reply:
         case {"choices": [_, *_]}:
             return False
-        case {"promptFeedback": {"blockReason": str()}} | {"prompt_feedback": {"block_reason": str()}}:
-            return True
-        case {"prompt_filter_results": [*results]} | {"prompt_annotations": [*results]}:
-            return any(
-                is_filtered(value) for result in results for value in values_of(result, "content_filter_results")
-            )
+        case {"code": str() | int() | float() as code, "message": str()}:
+            return str(code).removesuffix(".0").lower() not in ("", "0", "200", "ok", "success")
     return False
 
 
-def values_of(holder: object, name: str) -> list[object]:
-    """The values of the object that stands in another one under `name`; none where there is none."""
-    found = holder.get(name) if isinstance(holder, dict) else None
-    return list(found.values()) if isinstance(found, dict) else []
-
-
-def is_filtered(value: object) -> bool:
-    """Whether one kind of filter says that it refused something."""
-    return isinstance(value, dict) and value.get("filtered") is True
+def is_blocked(reply: object, depth: int = 8) -> bool:
+    """Whether a reply without an answer says anywhere that a filter took it: Gemini, Azure, MiniMax."""
+    if isinstance(reply, list):
+        return depth > 0 and any(is_blocked(value, depth - 1) for value in reply)
+    named = reply.items() if isinstance(reply, dict) and depth else []
+    return any(
+        (spelled(name) in ("filtered", "inputsensitive", "outputsensitive") and value is True)
+        or (spelled(name) == "blockreason" and isinstance(value, str) and not spelled(value).endswith("unspecified"))
+        or is_blocked(value, depth - 1)
+        for name, value in named
+    )
 
 
 def answer_of(reply: object) -> str | None:
@@ -290,13 +270,15 @@ def thought_alone(reply: object) -> bool:
         case {"choices": [{"message": {"content": [{"type": "thinking"}, *_]}}, *_]}:
             return True
         case {"choices": [{"message": {}, "finish_reason": str(word)}, *_]}:
-            return spelled(word) in CUT
+            return bool(re.search(CUT, spelled(word)))
     return False
 
 
 def ending_of(reply: object) -> str | None:
     """How the first choice says that it ended, in its own word."""
     match reply:
+        case {"amazon-bedrock-guardrailAction": "INTERVENED"}:
+            return "guardrail_intervened"
         case {"choices": [{"finish_reason": str(word)}, *_]}:
             return whole(word)
     return None
@@ -343,6 +325,14 @@ def count(used: object, name: str) -> int | None:
     return int(value) if 0 < value < 2**53 and value == int(value) else None
 
 
+def logprobs_of(reply: object) -> object:
+    """What the first choice tells of its tokens."""
+    match reply:
+        case {"choices": [{"logprobs": logprobs}, *_]}:
+            return logprobs
+    return None
+
+
 def token_logprobs(logprobs: object) -> list[tuple[str, float]]:
     """The tokens of an answer with their log-probabilities; none where one of them is no token or has none."""
     match logprobs:
@@ -378,7 +368,7 @@ def all_words(status: int, reply: object, body: bytes) -> str:
     match reply:
         case {"error": {"message": str(message)}} | {"error": str(message)} | {"detail": str(message)}:
             return message
-        case {"message": str(message)} if refused:
+        case {"message": str(message)} if refused or is_fault(reply):
             return message
         case {"base_resp": {"status_msg": str(message)}}:
             return message

@@ -19,7 +19,7 @@ answered AS (
         completions.finish_reason,
         completions.confidence,
         completions.request_id IS NOT NULL AS is_answered,
-        list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
+        is_filtered(completions.finish_reason) AS is_filtered,
         spoken(completions.completion) AS spoken
     FROM requests
     LEFT JOIN completions USING (request_id)

@@ -18,7 +18,7 @@ parsed AS (
         completions.error,
         completions.confidence,
         completions.request_id IS NOT NULL AS is_answered,
-        list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
+        is_filtered(completions.finish_reason) AS is_filtered,
         found.problem AS unfound,
         if(found.completion IS NULL, completions.completion, found.reading) AS reading
     FROM requests

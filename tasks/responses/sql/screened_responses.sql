@@ -35,7 +35,7 @@ answered AS (
         nullif(completions.output_tokens, 0) AS output_tokens,
         completions.error,
         completions.request_id IS NOT NULL AS is_answered,
-        list_contains($filters, ending(completions.finish_reason)) AS is_filtered,
+        is_filtered(completions.finish_reason) AS is_filtered,
         is_cut(completions.finish_reason) AS is_cut,
         completions.completion AS response,
         normalise_text(completions.completion) AS plain,

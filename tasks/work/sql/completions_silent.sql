@@ -5,7 +5,7 @@ WITH answered AS (
         normalise_text(completion) AS plain,
         ends_thinking_alone(plain) AS only_ends
     FROM completions
-    WHERE error IS NULL AND NOT list_contains($filters, ending(finish_reason))
+    WHERE error IS NULL AND NOT is_filtered(finish_reason)
 ),
 
 thought AS (

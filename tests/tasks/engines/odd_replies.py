@@ -174,6 +174,86 @@ ANSWERS |= {
     ),
     "filtered with a colon": (http(says(None, finish_reason="content_filter: PROHIBITED_CONTENT")), ""),
 }
+FLAGS = {"hate": {"filtered": False, "severity": "safe"}, "violence": {"filtered": True, "severity": "high"}}
+ANSWERS |= {
+    "refused by Ark, severely": (
+        http(
+            {"error": REFUSED | {"code": "SensitiveContentDetected.SevereViolation", "type": "BadRequest"}}, status=400
+        ),
+        "",
+    ),
+    "refused by Ark's guard": (http({"error": REFUSED | {"code": "OutputTextRiskDetection"}}, status=400), ""),
+    "filtered by Gemini, without choices": (http({"choices": [], "promptFeedback": {"blockReason": "SAFETY"}}), ""),
+    "filtered by Azure, without choices": (
+        http({"choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": FLAGS}]}),
+        "",
+    ),
+    "filtered by Azure, with a choice": (http(says(None, finish_reason=None, content_filter_results=FLAGS)), ""),
+    "refused for a policy, to an account that may be suspended": (
+        http({"error": {"message": "This violates our usage policy. Your account may be suspended."}}, status=403),
+        "",
+    ),
+}
+FILTERED = (
+    "content_filter",
+    "content_filtered",
+    "guardrail_intervened",
+    "SAFETY",
+    "FINISH_REASON_SAFETY",
+    "IMAGE_SAFETY",
+    "PROHIBITED_CONTENT",
+    "BLOCKLIST",
+    "blacklist",
+    "MODEL_ARMOR",
+    "model_armor",
+    "JAILBREAK",
+    "RECITATION",
+    "LANGUAGE",
+    "SPII",
+    "sensitive",
+    "refusal",
+    "ERROR_TOXIC",
+    "content_filter: PROHIBITED_CONTENT",
+)
+"""How answers end that a filter cut off."""
+CUT_OFF = (
+    "length",
+    "MAX_TOKENS",
+    "FINISH_REASON_MAX_TOKENS",
+    "max_output_tokens",
+    "max_new_tokens",
+    "max_completion_tokens",
+    "maximum_tokens",
+    "model_length",
+    "max_length",
+    "token_limit",
+    "TOKEN_LIMIT_REACHED",
+    "ERROR_LIMIT",
+    "max_output",
+    "context",
+    "context_length_exceeded",
+    "model_context_window_exceeded",
+    "REASON_MAX_LEN",
+)
+"""How answers end that were long enough."""
+BROKEN_OFF = (
+    "error",
+    "ERROR",
+    "abort",
+    "aborted",
+    "insufficient_system_resource",
+    "network_error",
+    "timeout",
+    "TIME_LIMIT",
+    "REASON_TIME_LIMIT",
+    "cancelled",
+    "CANCELED",
+    "USER_CANCEL",
+    "content_filter_error",
+    "MALFORMED_RESPONSE",
+    "failed",
+)
+"""How what is no answer ends."""
 TOO_LONG: dict[str, Any] = {
     "OpenAI": REFUSED | {"code": "context_length_exceeded", "message": "Please shorten the messages."},
     "llama.cpp": {"code": 400, "type": "exceed_context_size_error", "message": "request exceeds the available size"},
@@ -184,6 +264,9 @@ TOO_LONG: dict[str, Any] = {
     "Gemini": {"message": "The input token count (90) exceeds the maximum number of tokens allowed (80)."},
     "TGI": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 80. Given: 83 and 7",
     "Cohere": {"message": "too many tokens: the prompt cannot exceed 80"},
+    "DashScope": {"code": "invalid_parameter_error", "message": "Range of input length should be [1, 80]"},
+    "xAI": "This model's maximum prompt length is 80 but the request contains 90 tokens.",
+    "Moonshot": {"message": "Invalid request: Your request exceeded model token limit: 80"},
 }
 """What is said of a prompt that is too long."""
 SHUT_OUT: dict[str, tuple[bytes, str]] = {
@@ -242,6 +325,18 @@ SHUT_OUT: dict[str, tuple[bytes, str]] = {
     "spent at MiniMax": (
         http({"base_resp": {"status_code": 1008, "status_msg": "all spent"}}),
         "no access (status 200): all spent",
+    ),
+    "spent, as a text alone": (
+        http({"error": "Insufficient Balance"}, status=429),
+        "no access (status 429): Insufficient Balance",
+    ),
+    "spent, as a detail": (
+        http({"detail": "You reached your monthly spending limit."}, status=400),
+        "no access (status 400): You reached your monthly spending limit.",
+    ),
+    "an account that was shut": (
+        http({"error": {"message": "closed for our usage policy", "code": "account_deactivated"}}, status=403),
+        "no access (status 403): closed for our usage policy",
     ),
     "status 402 within": (http({"error": {"message": "pay", "code": 402}}), "no access (status 200): pay"),
 }

@@ -20,7 +20,7 @@ from tasks.work.job import RunJob
 from tasks.work.store import Work, obtain
 from tests.conftest import KEY_VARIABLE
 from tests.tasks.engines.endpoint_server import Endpoint, endpoint
-from tests.tasks.engines.odd_replies import ANSWERS, ERRORS, ODD, SHUT_OUT
+from tests.tasks.engines.odd_replies import ANSWERS, ERRORS, ODD, SHUT_OUT, http
 from tests.tasks.rows import make, read
 
 PATIENCE = 60
@@ -269,6 +269,17 @@ def test_a_user_and_a_password_in_the_address_are_sent_and_never_written(served:
         private.check(runs_here=False)
     written = [job.model_dump_json(), str(private.model_dump(mode="json")), str(raised.value)]
     assert not [text for text in written if "sesame" in text]
+
+
+@pytest.mark.parametrize("login", ["open%20sesame", "open%20sesame:", "open%20sesame:x-basic", "me:open%20sesame"])
+def test_what_stands_before_the_host_is_in_no_error(login: str) -> None:
+    body = http({"error": {"message": "unknown: open sesame (open%20sesame)"}}, status=400)
+    with endpoint(lambda _: body) as served:
+        with_user = model(served).base_url.replace("://", f"://{login}@")
+        private = OpenAI(kind="openai", base_url=with_user, model="m", key_variable=KEY_VARIABLE)
+        (row,) = asyncio.run(EndpointEngine(private)(requests("hello"))).to_pylist()
+    assert row["error"].startswith("BadRequestError (status 400): unknown: …")
+    assert "sesame" not in row["error"]
 
 
 @pytest.mark.parametrize("key", ["", " \n", "a\nb", "a b", "schlüssel", "key\N{ZERO WIDTH SPACE}", "a\x7fb"])

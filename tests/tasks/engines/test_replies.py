@@ -4,7 +4,6 @@ import html
 import io
 import json
 import math
-import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,9 +17,18 @@ from hypothesis import strategies as st
 from tasks import warehouse
 from tasks.engines.blocks import completions
 from tasks.engines.openai import replies
-from tasks.engines.openai.replies import CUT, MOST_CHARACTERS, read_fault, read_reply
+from tasks.engines.openai.replies import (
+    CUT,
+    FILTERED,
+    FILTERS,
+    MOST_CHARACTERS,
+    may_ask_no_more,
+    read_fault,
+    read_reply,
+)
 from tasks.identity import macro_definitions
-from tests.tasks.engines.odd_replies import says
+from tests.tasks.engines import odd_replies
+from tests.tasks.engines.odd_replies import BROKEN_OFF, CUT_OFF, chat, says
 
 
 def describe(fault: str, status: int, body: bytes, hidden: Sequence[str]) -> str:
@@ -77,11 +85,150 @@ def test_an_answer_is_kept_as_it_is_but_for_what_no_text_can_hold(text: str) -> 
     assert found["completion"] == whole
 
 
-def test_an_answer_that_was_cut_off_is_told_by_the_same_words_everywhere() -> None:
+@pytest.mark.parametrize("word", ["stop", "eos_token", "end_turn", "COMPLETE", "tool_calls", "stop_sequence", "", None])
+def test_an_end_by_itself_is_neither_cut_off_nor_filtered_nor_broken(word: str | None) -> None:
+    assert ends(word) == (False, False)
+    assert read(says("Plant them d", finish_reason=word))["completion"] == "Plant them d"
+
+
+@pytest.mark.parametrize("word", CUT_OFF)
+def test_an_answer_that_was_cut_off_is_told_by_its_word_everywhere(word: str) -> None:
+    assert ends(word) == (True, False)
+    assert read(says("Plant them d", finish_reason=word))["completion"] == "Plant them d"
+    assert read(chat({"role": "assistant"}, finish_reason=word))["completion"] == ""
+
+
+@pytest.mark.parametrize("word", odd_replies.FILTERED)
+def test_an_answer_that_a_filter_cut_off_is_told_by_its_word_everywhere(word: str) -> None:
+    assert ends(word) == (False, True)
+    assert read(chat({"role": "assistant"}, finish_reason=word))["completion"] == ""
+
+
+@pytest.mark.parametrize("word", BROKEN_OFF)
+def test_what_broke_is_an_error_and_no_whole_answer(word: str) -> None:
+    row = read(says("Plant them d", finish_reason=word))
+    assert row["error"].startswith("error (status 200)")
+    assert "completion" not in row
+
+
+def ends(word: str | None) -> tuple[bool, bool]:
+    """Whether queries take it for a word of what was cut off, and of what was filtered."""
     with warehouse.connect({}) as connection:
-        assert all(connection.execute("SELECT is_cut($word)", {"word": word}).fetchall() == [(True,)] for word in CUT)
-    (macro,) = re.findall(r"MACRO is_cut\(.*?;", macro_definitions(), re.DOTALL)
-    assert set(re.findall("'([a-z]+)'", macro)) == set(CUT)
+        (found,) = connection.execute("SELECT is_cut($word), is_filtered($word)", {"word": word}).fetchall()
+    return found[0], found[1]
+
+
+def test_queries_know_the_words_for_the_ends_of_answers_that_the_reader_of_replies_knows() -> None:
+    assert f"'{CUT}'" in macro_definitions()
+    assert f"'{FILTERS}'" in macro_definitions()
+
+
+def read(reply: object, status: int = 200, hidden: Sequence[str] = ()) -> dict[str, Any]:
+    """What is read of a reply."""
+    body = json.dumps(reply).encode()
+    return read_reply(status, body, None, hidden) if status < 300 else read_fault("Refused", status, body, hidden)
+
+
+@pytest.mark.parametrize(
+    ("status", "reply"),
+    [
+        (400, {"error": {"code": "SensitiveContentDetected.Violence", "message": "-"}}),
+        (400, {"error": {"code": "InputTextRiskDetection", "message": "-"}}),
+        (400, {"error": {"code": "sensitive_words_detected", "message": "-"}}),
+        (400, {"error": {"type": "invalid_request_error", "message": "Output blocked by content filtering policy"}}),
+        (400, {"error": {"type": "x", "message": "The request was rejected because it was considered high risk"}}),
+        (400, {"error": {"type": "x", "message": "Input data may contain inappropriate content."}}),
+        (400, {"error": {"message": "Your request was rejected as a result of our safety system."}}),
+        (400, {"error": {"message": "Prompt was blocked by Model Armor", "status": "INVALID_ARGUMENT"}}),
+        (403, {"error": "The prompt was flagged; see the usage policies."}),
+        (403, {"error": "Blocked by your organization's policy: content policy"}),
+        (446, {"error": {"type": "hooks_failed", "message": "The guardrail checks failed"}}),
+        (451, {"error": {"type": "censorship_blocked", "message": "-"}}),
+        (200, {"code": "data_inspection_failed", "message": "-"}),
+        (200, {"prompt_feedback": {"block_reason": "PROHIBITED_CONTENT"}, "choices": None}),
+        (200, {"input_sensitive": True, "choices": []}),
+        (200, says("", content_filter_results={"violence": {"filtered": True}})),
+    ],
+)
+def test_what_was_refused_for_what_it_says_is_filtered_and_not_asked_again(status: int, reply: object) -> None:
+    row = read(reply, status)
+    assert (row.get("completion"), row.get("finish_reason"), row.get("error")) == ("", FILTERED, None)
+
+
+def test_what_a_guardrail_put_in_place_of_an_answer_is_no_answer_by_itself() -> None:
+    assert ends(read(says("Sorry.") | {"amazon-bedrock-guardrailAction": "INTERVENED"})["finish_reason"])[1]
+    assert read(says("Yes.") | {"amazon-bedrock-guardrailAction": "NONE"})["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"choices": [], "promptFeedback": {"blockReason": "BLOCK_REASON_UNSPECIFIED"}},
+        {"choices": [], "prompt_filter_results": [{"content_filter_results": {"hate": {"filtered": False}}}]},
+        {"choices": [], "code": 0, "message": "-"},
+        {"choices": [], "filtered": "true"},
+    ],
+)
+def test_nothing_without_a_word_of_a_filter_is_an_error(reply: object) -> None:
+    assert read(reply)["error"] == "no choices (status 200)"
+
+
+@pytest.mark.parametrize(
+    ("status", "reply"),
+    [
+        (429, {"error": "Insufficient Balance"}),
+        (402, {"detail": "pay"}),
+        (429, {"detail": "Insufficient credits"}),
+        (403, {"detail": {"msg": "Your account is suspended for our content policy"}}),
+        (403, {"error": {"code": "account_deactivated", "message": "It broke our usage policies."}}),
+        (403, {"error": {"message": "Your access was suspended because of our usage policy.", "code": None}}),
+        (403, {"error": {"message": "Your access was terminated due to violation of our usage policies"}}),
+        (400, {"error": {"message": "This organization has been disabled.", "type": "invalid_request_error"}}),
+        (403, {"error": {"message": "-", "status": "DENIED", "details": [{"reason": "CONSUMER_SUSPENDED"}]}}),
+        (403, {"error": {"code": "AccountOverdueError", "message": "-"}}),
+        (403, {"error": {"code": "AllocationQuota.FreeTierOnly", "message": "-"}}),
+        (403, {"error": {"code": "insufficient_user_quota", "message": "-"}}),
+        (412, {"error": "Account acme is suspended, possibly due to reaching the monthly spending limit"}),
+        (429, {"error": "Your team has either used all available credits or reached its monthly spending limit."}),
+        (429, {"error": {"message": "Rate limit reached on tokens per day (TPD): Limit 1000", "type": "tokens"}}),
+        (429, {"error": {"message": "Rate limit exceeded: free-models-per-day", "code": 429}}),
+        (429, {"message": "You are using a Trial key, which is limited to 1000 API calls / month."}),
+        (429, {"errors": [{"message": "you have used up your daily free allocation", "code": 4006}]}),
+        (429, {"error": {"code": "1113", "message": "-"}}),
+        (200, {"code": 402, "message": "-"}),
+        (200, {"code": "InsufficientBalance", "message": "-"}),
+    ],
+)
+def test_who_is_let_in_no_more_is_told_so_wherever_a_reply_says_it(status: int, reply: object) -> None:
+    assert read(reply, status)["error"].startswith(f"no access (status {status})")
+    assert status in (200, 402) or may_ask_no_more(status, json.dumps(reply).encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "reply"),
+    [
+        (429, {"error": {"message": "Rate limit reached on requests per minute (RPM): Limit 3", "type": "requests"}}),
+        (429, {"error": "At most 20 requests per minute and 1000 per day."}),
+        (
+            429,
+            {"error": {"message": "Resource has been exhausted (e.g. check quota).", "status": "RESOURCE_EXHAUSTED"}},
+        ),
+        (400, {"error": "At most 5 files per day."}),
+        (400, {"error": "This project may be disabled soon."}),
+        (400, {"error": "The input text of this account was blocked by a wall."}),
+        (503, {"error": "The project database is locked."}),
+        (500, {"error": "The key service is suspended."}),
+    ],
+)
+def test_what_passes_or_is_said_of_something_else_shuts_nobody_out(status: int, reply: object) -> None:
+    assert not read(reply, status).get("error", "").startswith("no access")
+    assert not may_ask_no_more(status, json.dumps(reply).encode())
+
+
+def test_what_a_refusal_quotes_of_the_request_shuts_nobody_out() -> None:
+    prompt = "Write a notice that our account is suspended: insufficient balance, see the spending limit."
+    row = read({"error": {"message": f"cannot parse: {prompt}"}}, 400, [prompt])
+    assert row["error"].startswith("Refused (status 400): cannot parse: …")
 
 
 @given(st.integers(300, 599), st.text(st.characters(codec="utf-8"), max_size=400))

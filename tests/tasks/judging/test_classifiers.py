@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engines.openai.replies import FILTERS
 from tasks.judging.classifiers import CLASSIFIERS, classifier_rubric, mapping
 from tasks.tables import COMPLETIONS, HARM_CATEGORIES, REQUESTS, RESPONSES, SUBJECTS, VERDICTS
 from tests.tasks.rows import Row, make, select
@@ -16,7 +15,7 @@ def verdict(folder: Path, name: str, said: str | None, **completion: object) -> 
         "completions": make(COMPLETIONS, [answered]),
         "mapping": mapping(name),
     }
-    given = {"annotator": "guard", "filters": list(FILTERS), "decision": CLASSIFIERS[name].decision}
+    given = {"annotator": "guard", "decision": CLASSIFIERS[name].decision}
     return select(VERDICTS, folder, "classifier_verdicts", inputs, **given)[0]
 
 

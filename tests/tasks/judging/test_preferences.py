@@ -66,9 +66,7 @@ def test_the_winner_is_counted_for_the_answer_not_for_its_place(
         "completions": make(COMPLETIONS, [answered]),
         "found": make(FOUND, []),
     }
-    row = select(
-        VERDICTS, tmp_path, "verdicts", inputs, annotator="j", filters=[], harm_categories=list(HARM_CATEGORIES)
-    )[0]
+    row = select(VERDICTS, tmp_path, "verdicts", inputs, annotator="j", harm_categories=list(HARM_CATEGORIES))[0]
     assert row["winner"] == winner
     assert row["problem"] == (None if winner is not None else "no winner")
 

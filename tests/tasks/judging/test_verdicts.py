@@ -73,13 +73,12 @@ def test_what_is_too_long_for_a_judge_is_a_problem_and_gets_no_further_attempt(t
             "verdicts",
             {**inputs, "found": make(FOUND, [])},
             annotator="j",
-            filters=[],
             harm_categories=list(HARM_CATEGORIES),
         )
     )
     problems = {"too long": ANSWERS // 2, "engine error": ANSWERS // 2}
     assert Counter(row["problem"] for row in found) == problems
-    given = {"annotator": "j", "filters": [], "decision": "(safe)"}
+    given = {"annotator": "j", "decision": "(safe)"}
     of_classifier = warehouse.table("classifier_verdicts", {**inputs, "mapping": MAPPING.empty_table()}, **given)
     assert Counter(of_classifier["problem"].to_pylist()) == problems
     again = read(requests(tmp_path, ("standard",), 1, found))
@@ -128,7 +127,7 @@ def test_of_several_completions_of_a_request_the_same_one_is_taken_in_whatever_o
 
     def taken(rows: Sequence[Row]) -> Row:
         completions = make(COMPLETIONS, [{"request_id": "r"} | row for row in rows])
-        (found,) = warehouse.rows(sql, more | {"requests": asked, "completions": completions}, filters=[], **given)
+        (found,) = warehouse.rows(sql, more | {"requests": asked, "completions": completions}, **given)
         return found
 
     said = '{"is_safe": true}' if sql == "verdicts" else "safe"

@@ -138,7 +138,7 @@ def found(texts: Mapping[str, str]) -> dict[str, str | None]:
     answered = [{"request_id": name, "completion": text} for name, text in texts.items()]
     with tempfile.TemporaryDirectory() as folder:
         inputs = {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)}
-        rows = select(screened(RESPONSES), Path(folder), "screened_responses", inputs, responder="r", filters=[])
+        rows = select(screened(RESPONSES), Path(folder), "screened_responses", inputs, responder="r")
     return {row["id"]: row["reason"] for row in rows}
 
 

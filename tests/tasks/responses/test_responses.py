@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.engines.blocks import completions
 from tasks.engines.chat import TOO_LONG
-from tasks.engines.openai.replies import FILTERS, read_reply
+from tasks.engines.openai.replies import read_reply
 from tasks.tables import COMPLETIONS, EMBEDDINGS, PROMPTS, REQUESTS, RESPONSES, screened
 from tests.examples import examples
 from tests.tasks.engines.odd_replies import says
@@ -74,7 +74,6 @@ def screen(folder: Path, *answers: Mapping[str, object] | None) -> list[tuple[ob
         "screened_responses",
         {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)},
         responder="r",
-        filters=list(FILTERS),
     )
     return [(row["reason"], row["response"]) for row in sorted(rows, key=lambda row: int(str(row["id"])))]
 
@@ -126,7 +125,7 @@ def test_what_is_kept_is_what_the_endpoint_said_but_for_what_no_text_can_hold(
     asked = [{"request_id": str(n), "subject_id": str(n), "user": "p", "sample": 0} for n in range(len(texts))]
     inputs = {"requests": make(REQUESTS, asked), "completions": completions(answered)}
     with tempfile.TemporaryDirectory() as folder:
-        rows = select(screened(RESPONSES), Path(folder), "screened_responses", inputs, responder="r", filters=[])
+        rows = select(screened(RESPONSES), Path(folder), "screened_responses", inputs, responder="r")
     for row in rows:
         whole = texts[int(row["id"])].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         assert (row["response"], row["response_id"]) == (whole, sha256(f"{P}{whole}".encode()).hexdigest())
@@ -270,7 +269,7 @@ def test_the_language_of_an_answer_stands_beside_it(tmp_path: Path) -> None:
     asked = [{"request_id": code, "subject_id": code, "user": "p", "sample": 0} for code in TEXTS]
     answered = [{"request_id": code, "completion": texts[1]} for code, texts in TEXTS.items()]
     inputs = {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)}
-    rows = select(screened(RESPONSES), tmp_path, "screened_responses", inputs, responder="r", filters=[])
+    rows = select(screened(RESPONSES), tmp_path, "screened_responses", inputs, responder="r")
     assert {row["id"]: row["language"] for row in rows} == {code: code for code in TEXTS}
 
 
@@ -305,7 +304,7 @@ def test_no_tokens_are_an_unknown_number_of_them(tmp_path: Path) -> None:
     asked = [{"request_id": "r", "subject_id": "p", "user": "p", "sample": 0}]
     answered = [{"request_id": "r", "completion": GOOD, "input_tokens": 0, "output_tokens": 0}]
     inputs = {"requests": make(REQUESTS, asked), "completions": make(COMPLETIONS, answered)}
-    (row,) = select(screened(RESPONSES), tmp_path, "screened_responses", inputs, responder="r", filters=[])
+    (row,) = select(screened(RESPONSES), tmp_path, "screened_responses", inputs, responder="r")
     assert row["input_tokens"] is row["output_tokens"] is None
 
 

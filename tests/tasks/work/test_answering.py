@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from ray.data._internal.util import _annotate_exception_with_retry_context
 
+from tasks.engines.chat import TOO_LONG
 from tasks.engines.openai import OpenAI
 from tasks.engines.scripted import Scripted
 from tasks.errors import ModelError, StorageError
@@ -19,12 +20,14 @@ from tasks.tables import COMPLETIONS, REQUESTS, Cost, Ref
 from tasks.work import answering
 from tasks.work.answering import (
     ALIKE,
+    KINDS,
     MOST_ERRORS,
     PLACES,
     Answering,
     hopeless,
     most_common,
     places,
+    stuck,
     without_advice,
     without_length,
 )
@@ -316,6 +319,47 @@ def test_prompts_that_a_wall_forbids_stop_no_job_and_no_later_run(tmp_path: Path
         found, cost = answer(odd, tmp_path, asked)
         assert (found.rows, sum(number for _, number in cost.errors)) == (MANY - 3, 3)
         assert odd.served.asked[asked[1]] == times
+
+
+def test_an_engine_that_answers_no_more_stops_its_job_at_any_place_in_its_own_words(
+    tmp_path: Path, odd: Odd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "KINDS", 2)
+    asked = questions(2 * MANY)
+    odd.choose = lambda question: "status 404" if odd.served.asked.total() > ANSWERED else None
+    with pytest.raises(ModelError) as raised:
+        answer(odd, tmp_path, asked)
+    assert str(raised.value).startswith(
+        "answers: thinker answered none of the last 64 requests: NotFoundError (status 404): no such"
+    )
+    assert ANSWERED + 2 * ALIKE <= odd.served.asked.total() <= ANSWERED + 2 * ALIKE + BLOCK_ROWS
+    odd.choose = lambda question: None
+    found, cost = answer(odd, tmp_path, asked)
+    assert (found.rows, cost.found, cost.errors) == (2 * MANY, ANSWERED, ())
+
+
+GONE = Counter({"NotFoundError (status 404): no such model": KINDS * ALIKE})
+
+
+@pytest.mark.parametrize(
+    ("since", "places", "is_stuck"),
+    [
+        (GONE, PLACES, True),
+        (Counter({f"error {at}": ALIKE for at in range(KINDS)}), PLACES, True),
+        (GONE + Counter({TOO_LONG: 1}), PLACES + 1, True),
+        (GONE, PLACES - 1, False),
+        (GONE - Counter(list(GONE)), PLACES, False),
+        (Counter({TOO_LONG: KINDS * ALIKE}), PLACES, False),
+        (Counter(), 0, False),
+    ],
+)
+def test_only_a_long_row_of_blocks_without_an_answer_tells_of_an_engine_that_is_gone(
+    since: Counter[str], places: int, is_stuck: bool
+) -> None:
+    job = Answering(id="a", name="a", model=Scripted(kind="scripted"), pending=Ref("", 9_999, ""), store="")
+    assert (stuck(job, since, places) is not None) == is_stuck
+    assert stuck(job.model_copy(update={"patience": 1}), since, places) == stuck(job, since, places)
+    assert stuck(job.model_copy(update={"patience": 2 * ALIKE}), since, places) is None
 
 
 def test_further_attempts_stop_no_job(tmp_path: Path, odd: Odd) -> None:
