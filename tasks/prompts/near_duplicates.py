@@ -34,15 +34,15 @@ def find_near_duplicates(screened: Ref, folder: str, threshold: float) -> Ref:
 def left_out(texts: pa.Table, threshold: float) -> pa.Table:
     """Which of these texts, in their order, are at least so alike to one before them that stays; of several the most alike one is told."""
     found: list[dict[str, Any]] = []
-    kept: dict[int, tuple[int, set[int]]] = {}
+    kept: dict[int, tuple[int, list[int]]] = {}
     having: dict[int, list[int]] = defaultdict(list)
     for text in texts.to_pylist():
-        position, size, shared = text["position"], text["size"], set(text["shared"])
+        position, size, shared = text["position"], text["size"], text["shared"]
         most, earlier = 0.0, 0
         for other in {other for shingle in text["rare"] for other in having[shingle]}:
             other_size, other_shared = kept[other]
             if min(size, other_size) >= threshold * max(size, other_size) - ROUNDING:
-                common = len(shared & other_shared)
+                common = len(set(shared).intersection(other_shared))
                 similarity = common / (size + other_size - common)
                 if (similarity, -other) > (most, -earlier):
                     most, earlier = similarity, other
