@@ -38,7 +38,7 @@ RUN_OPTIONS = $${ASKED_PROMPTS:+--prompts="$$ASKED_PROMPTS"} $(STORED)
 export PREFECT_HOME := $(CURDIR)/.prefect
 # The demo and what is tested and measured need no hub; of other runs whoever runs them says whether they may.
 demo test test-light test-machinery test-vllm test-browser test-review test-long drill check \
-	bench-overhead bench-compare bench-bucket bench-generation bench-labels: export HF_HUB_OFFLINE := 1
+	bench-overhead bench-compare bench-bucket bench-dedup bench-generation bench-labels: export HF_HUB_OFFLINE := 1
 export GX_ANALYTICS_ENABLED := false
 export RAY_USAGE_STATS_ENABLED := 0
 export VLLM_CPU_KVCACHE_SPACE ?= 2
@@ -47,7 +47,7 @@ export VLLM_NO_USAGE_STATS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo build plan review sql verify serve test test-light test-machinery test-vllm test-browser test-review test-long drill bench-overhead \
-	bench-compare bench-bucket bench-generation bench-labels lint check format locks sbom models install install-vllm install-label-studio clean
+	bench-compare bench-bucket bench-dedup bench-generation bench-labels lint check format locks sbom models install install-vllm install-label-studio clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-21s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -109,6 +109,9 @@ bench-compare: $(INSTALLED) ## the same in another commit and here, in turns, an
 
 bench-bucket: $(INSTALLED) ## a run whose storage is a bucket next to one on disk
 	$(BIN)/python -m tests.bench.bucket
+
+bench-dedup: $(INSTALLED) ## near-duplicates among prompts, beside other libraries
+	$(BIN)/python -m tests.bench.dedup
 
 bench-generation: $(MODELS) $(INSTALLED_VLLM) ## the generation stage next to plain vLLM
 	$(BIN_VLLM)/python -m tests.bench.generation

@@ -134,6 +134,7 @@ class Prompts(Section):
     source: Annotated[Words, AfterValidator(readable)] | None = None
     sources: tuple[Annotated[FileSource | DatasetSource | ReleaseSource, Field(discriminator="kind")], ...] = ()
     max_chars: int = Field(4000, ge=1, le=1_000_000_000)
+    near_duplicates: float = Field(0.8, ge=0.5, le=1)
     test_share: float = Field(0.1, ge=0, lt=1)
     languages: tuple[Language, ...] = ()
 

@@ -145,6 +145,16 @@ PROMPTS = Table(
 )
 """One row per kept prompt."""
 
+NEAR_TEXTS = Table(
+    "near_texts",
+    ("position",),
+    columns(position=INTEGER, size=INTEGER, shared=pa.list_(INTEGER), rare=pa.list_(INTEGER)),
+)
+"""One row per prompt that may be nearly the same as another one: where it stands in `screened_prompts`, and hashes of its shingles."""
+
+NEAR_DUPLICATES = Table("near_duplicates", ("position",), columns(position=INTEGER, earlier=INTEGER, similarity=REAL))
+"""One row per prompt that is nearly the same as an earlier one, which stays: where both stand, and how alike they are, up to 1."""
+
 REQUESTS = Table(
     "requests",
     ("request_id",),

@@ -12,6 +12,7 @@ from infra import storage
 from tasks import warehouse
 from tasks.config import Config
 from tasks.errors import SourceError
+from tasks.prompts.near_duplicates import find_near_duplicates
 from tasks.prompts.sources import read_sources
 from tasks.tables import PROMPTS, Stage, screened
 from tasks.warehouse import Tables
@@ -35,6 +36,10 @@ def build_prompts(config: Config, folder: str) -> Stage:
         max_chars=config.prompts.max_chars,
         test_share=config.prompts.test_share,
         languages=list(config.prompts.languages),
+    )
+    alike = find_near_duplicates(looked_at, folder, config.prompts.near_duplicates)
+    looked_at = warehouse.build(
+        screened(PROMPTS), folder, "distinct_prompts", {"screened": looked_at, "near_duplicates": alike}
     )
     limits = [source.model_dump(include={"name", "count", "share"}) for source in config.prompts.sources]
     if any(limit["count"] or limit["share"] for limit in limits):
