@@ -17,7 +17,7 @@ from tests.flows.test_kill import committed
 from tests.served import Site
 from tests.waiting import until
 
-SCRIPT = "<img src=x onerror=\"document.title='struck'\"> Where is **zeppelin** {}?"
+SCRIPT = "<img src=x onerror=\"document.title='struck'\"> Where is {} **zeppelin**?"
 PROMPTS = 12
 REQUESTS = 3 * PROMPTS
 """Of each of the two responders: an answer and two samples more."""
